@@ -1,0 +1,1 @@
+"""DerivaML executions as Prefect flows."""

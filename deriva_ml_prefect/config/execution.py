@@ -1,0 +1,75 @@
+"""What an execution is asked to do: the fields of `ExecutionConfiguration`, declared once for all its forms.
+
+The public class is a Prefect block (`deriva_ml_prefect.blocks`) built on this model; inside, phases take this one.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from deriva_ml_prefect.config.asset import AssetSpec
+from deriva_ml_prefect.config.dataset import DatasetSpec
+from deriva_ml_prefect.config.workflow import Workflow
+from deriva_ml_prefect.exceptions import DerivaMLValidationError
+
+
+def current_argv() -> list[str]:
+    """The command line of this process."""
+    return list(sys.argv)
+
+
+class ExecutionSpec(BaseModel):
+    """The inputs and the description of one execution. Every field has a default: what is missing is asked later."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    datasets: list[DatasetSpec] = Field(default_factory=list, description="Datasets to download")
+    assets: list[AssetSpec | str] = Field(
+        default_factory=list, description="Assets to download: RIDs, or objects with rid and cache"
+    )
+    workflow: Workflow | None = Field(default=None, description="The code that runs; may come from the call instead")
+    description: str = Field(default="", description="What this run is about, in Markdown")
+    argv: list[str] = Field(default_factory=current_argv, description="Command line, kept for the record")
+    config_choices: dict[str, str] = Field(
+        default_factory=dict, description="Hydra group → chosen name, when run by deriva-ml-run"
+    )
+
+    @field_validator("datasets", mode="before")
+    @classmethod
+    def _datasets(cls, value: Any) -> Any:
+        """Bare `RID` and `RID@VERSION` strings stand for specs."""
+        if value is None:
+            return []
+        if isinstance(value, (list, tuple)):
+            return [DatasetSpec.from_shorthand(item) if isinstance(item, str) else item for item in value]
+        return value
+
+    @field_validator("assets", mode="before")
+    @classmethod
+    def _assets(cls, value: Any) -> Any:
+        """Bare RID strings become AssetSpec."""
+        if value is None:
+            return []
+        if isinstance(value, (list, tuple)):
+            return [AssetSpec(rid=item) if isinstance(item, str) else item for item in value]
+        return value
+
+    def asset_specs(self) -> list[AssetSpec]:
+        """`assets` with the type that the validator gives them."""
+        return [AssetSpec(rid=item) if isinstance(item, str) else item for item in self.assets]
+
+
+def refuse_nan(value: Any, where: str) -> None:
+    """Raise DerivaMLValidationError naming the place of a NaN or an infinity, which JSON stores cannot give back."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise DerivaMLValidationError(f"{where} is {value}: only finite numbers can be stored and read back.")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            refuse_nan(item, f"{where}.{key}")
+    if isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            refuse_nan(item, f"{where}[{i}]")

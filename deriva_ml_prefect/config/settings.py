@@ -1,0 +1,96 @@
+"""Where things lie on disk and how patient the package is, from `DERIVA_ML_*` variables.
+
+    DERIVA_ML_HOME          everything on disk            ~/.deriva-ml-prefect
+    DERIVA_ML_HOST          host of the catalog           (none)
+    DERIVA_ML_CATALOG       id of the catalog             (none)
+    DERIVA_ML_ALLOW_DIRTY   true: no warning about uncommitted changes (tests only)
+    DERIVA_ML_TIMEOUT       seconds for one answer of a catalog   60
+    DERIVA_ML_RETRIES       times that a request is sent again    5
+
+Layout of the home folder: `workspaces/<host>/<catalog>/{journal.db, executions/<RID>/…}`, `cache/`, `embedded/`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
+from deriva_ml_prefect.values.address import Address
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"", "0", "false", "no", "off"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    home: Path
+    hostname: str | None = None
+    catalog_id: str | None = None
+    allow_dirty: bool = False
+    timeout: float = 60.0
+    """Seconds that one answer of a catalog may take."""
+    retries: int = 5
+    """Times that a request is sent again after a passing fault."""
+
+    @property
+    def cache(self) -> Path:
+        """Bags and cached assets, shared by all catalogs."""
+        return self.home / "cache"
+
+    @property
+    def embedded(self) -> Path:
+        """Data folder of the embedded DERIVA."""
+        return self.home / "embedded"
+
+    def workspace(self, address: Address) -> Path:
+        """Folder of one catalog's journal and executions."""
+        return self.home / "workspaces" / _folder(address.hostname) / _folder(address.catalog_id)
+
+    @property
+    def address(self) -> Address | None:
+        """The catalog that the environment names, if it does."""
+        if self.hostname and self.catalog_id:
+            return Address(self.hostname, self.catalog_id)
+        return None
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings as the environment has them now; a value that cannot be read is DerivaMLConfigurationError."""
+    env = os.environ if environ is None else environ
+    home = env.get("DERIVA_ML_HOME") or str(Path.home() / ".deriva-ml-prefect")
+    return Settings(
+        home=Path(home).expanduser().absolute(),
+        hostname=env.get("DERIVA_ML_HOST") or None,
+        catalog_id=env.get("DERIVA_ML_CATALOG") or None,
+        allow_dirty=_flag(env, "DERIVA_ML_ALLOW_DIRTY"),
+        timeout=_number(env, "DERIVA_ML_TIMEOUT", 60.0),
+        retries=int(_number(env, "DERIVA_ML_RETRIES", 5)),
+    )
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    text = env.get(name, "").strip().lower()
+    if text not in _TRUE | _FALSE:
+        raise DerivaMLConfigurationError(f"{name}={text!r} is neither true nor false.")
+    return text in _TRUE
+
+
+def _number(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name, "").strip()
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        raise DerivaMLConfigurationError(f"{name}={text!r} is not a number.") from None
+    if value < 0:
+        raise DerivaMLConfigurationError(f"{name}={text!r} is negative.")
+    return value
+
+
+def _folder(name: str) -> str:
+    """`name` as one folder name: host names keep their look, anything that could leave the folder does not."""
+    cleaned = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+    return cleaned if cleaned.strip(".") else f"_{cleaned}"

@@ -1,0 +1,141 @@
+"""Every error that the package raises on purpose, in one tree with deriva-ml's names.
+
+    DerivaMLException
+      DerivaMLConfigurationError            what was asked for or set up cannot work
+        DerivaMLSchemaError                 the catalog lacks a table or column that is needed
+        DerivaMLAuthenticationError         no credential, or one that is not accepted
+        DerivaMLOfflineError                the catalog cannot be reached
+      DerivaMLDataError                     what is in the catalog, or was to go there
+        DerivaMLNotFoundError
+          DerivaMLDatasetNotFound, DerivaMLTableNotFound, DerivaMLInvalidTerm, DerivaMLFeatureNotFound
+        DerivaMLTableTypeError              a table of another kind was expected
+        DerivaMLValidationError             a value that cannot be accepted
+        DerivaMLCycleError                  a dataset would contain itself
+        DerivaMLStateInconsistency          journal and catalog contradict each other
+        DerivaMLCatalogConflict             the catalog refused a write because of what it already holds
+        DerivaMLChecksumError               bytes are not those that were promised
+      DerivaMLExecutionError                the run of an execution
+        DerivaMLWorkflowError
+          DerivaMLDirtyWorkflowError
+        DerivaMLUploadError                 something was not delivered; everything staged is still there
+        DerivaMLOwnershipError              another process owns this execution
+        DerivaMLAttemptError                the user's code must not run again for this execution
+      DerivaMLReadOnlyError                 the handle cannot write
+      InvalidTransitionError                an edge that the status diagram does not have
+
+A message says what happened, to what, and what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class DerivaMLException(Exception):
+    """Root of the tree: catching it catches everything that this package raises on purpose."""
+
+
+class DerivaMLConfigurationError(DerivaMLException):
+    """What was asked for, or how it is set up, cannot work."""
+
+
+class DerivaMLSchemaError(DerivaMLConfigurationError):
+    """The catalog lacks a schema, table or column that is needed."""
+
+
+class DerivaMLAuthenticationError(DerivaMLConfigurationError):
+    """No credential for the host, or one that is not accepted (any more)."""
+
+
+class DerivaMLOfflineError(DerivaMLConfigurationError):
+    """The server cannot be reached, or gave no usable answer."""
+
+
+class DerivaMLDataError(DerivaMLException):
+    """Something about the data in the catalog, or on its way there."""
+
+
+class DerivaMLNotFoundError(DerivaMLDataError):
+    """There is no such thing in the catalog."""
+
+
+class DerivaMLDatasetNotFound(DerivaMLNotFoundError):
+    """No dataset, or no such version of it."""
+
+
+class DerivaMLTableNotFound(DerivaMLNotFoundError):
+    """No table of that name in the domain schemas, the ML schema or WWW."""
+
+
+class DerivaMLInvalidTerm(DerivaMLNotFoundError):
+    """The vocabulary has no such term, neither as a name nor as a synonym."""
+
+
+class DerivaMLFeatureNotFound(DerivaMLNotFoundError):
+    """The table has no feature of that name."""
+
+
+class DerivaMLTableTypeError(DerivaMLDataError):
+    """A table of another kind was expected: an asset table, a vocabulary, a dataset element."""
+
+
+class DerivaMLValidationError(DerivaMLDataError, ValueError):
+    """A value that cannot be accepted; nothing was written."""
+
+
+class DerivaMLCycleError(DerivaMLDataError):
+    """The dataset would contain itself."""
+
+
+class DerivaMLStateInconsistency(DerivaMLDataError):
+    """Journal and catalog contradict each other in a way that no rule settles."""
+
+
+class DerivaMLCatalogConflict(DerivaMLDataError):
+    """The catalog refused a write because of what it already holds (HTTP 409 and 412)."""
+
+
+class DerivaMLChecksumError(DerivaMLDataError):
+    """Bytes are not those that their checksum promised."""
+
+
+class DerivaMLExecutionError(DerivaMLException):
+    """Something about running an execution."""
+
+
+class DerivaMLWorkflowError(DerivaMLExecutionError):
+    """The workflow is missing, or the code that runs cannot be identified."""
+
+
+class DerivaMLDirtyWorkflowError(DerivaMLWorkflowError):
+    """The code that runs has changes that are not committed."""
+
+
+class DerivaMLUploadError(DerivaMLExecutionError):
+    """Some effects were not delivered. Everything staged is still there: upload again, or resume.
+
+    `failed` names each one with its reason.
+    """
+
+    def __init__(self, message: str, failed: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.failed = tuple(failed)
+
+
+class DerivaMLOwnershipError(DerivaMLExecutionError):
+    """Another process owns this execution; this one writes nothing."""
+
+
+class DerivaMLAttemptError(DerivaMLExecutionError):
+    """The user's code must not run again for this execution."""
+
+
+class DerivaMLReadOnlyError(DerivaMLException):
+    """The handle cannot write: a bag, a snapshot, a dry run."""
+
+
+class InvalidTransitionError(DerivaMLException):
+    """An edge that the status diagram does not have."""

@@ -1,0 +1,49 @@
+"""How a file becomes an object of the object store: the rules about names, without any I/O."""
+
+from __future__ import annotations
+
+import mimetypes
+from urllib.parse import quote
+
+from deriva_ml_prefect.exceptions import DerivaMLValidationError
+
+MAX_NAME_BYTES = 255
+
+
+def check_filename(name: str) -> str:
+    """`name` itself if it can be carried exactly, else DerivaMLValidationError. UTF-8, 1 to 255 bytes, one segment."""
+    problem = None
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise DerivaMLValidationError(
+            f"File name {name!r} is not valid Unicode. Rename the file, or pass rename_file=."
+        ) from None
+    if not name:
+        problem = "is empty"
+    elif name in (".", ".."):
+        problem = "is a folder's own name"
+    elif "/" in name or "\\" in name:
+        problem = "contains a path separator"
+    elif any(ord(c) < 32 or ord(c) == 127 for c in name):
+        problem = "contains a control character"
+    elif size > MAX_NAME_BYTES:
+        problem = f"is {size} bytes long, and at most {MAX_NAME_BYTES} are possible"
+    if problem:
+        raise DerivaMLValidationError(f"File name {name[:80]!r} {problem}. Rename the file, or pass rename_file=.")
+    return name
+
+
+def object_path(asset_table: str, md5_hex: str, filename: str) -> str:
+    """Path of an asset's object below `/hatrac`, percent-encoded: `/hatrac/<Table>/<md5>.<file name>`."""
+    return f"/hatrac/{quote(asset_table, safe='')}/{md5_hex}.{quote(filename, safe='')}"
+
+
+def content_disposition(filename: str) -> str:
+    """The header in the one form that Hatrac takes."""
+    return f"filename*=UTF-8''{quote(filename, safe='')}"
+
+
+def content_type(filename: str) -> str:
+    """Media type by the file name's ending; unknown ones are octet streams."""
+    return mimetypes.guess_type(filename, strict=False)[0] or "application/octet-stream"
