@@ -1,0 +1,149 @@
+"""One SQLite file: snapshot readers from a small pool, one writer at a time, every commit on disk before it returns.
+
+A reader sees the file as it was at its first query (write-ahead log); a writer holds the file's one writer lock from
+the first to the last statement, and either all of its changes stay or none. `synchronous=FULL` makes the commit
+itself wait for the disk, so what has been answered survives a kill of the process and a loss of power.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deriva_ml_prefect.embedded.errors import BadRequest
+
+REQUEST_SECONDS = 15.0
+"""A request's SQL may run this long altogether; then it is 400, as with the real server."""
+IDLE_READERS = 8
+STEPS_BETWEEN_CHECKS = 20_000
+
+
+@dataclass(frozen=True)
+class Function:
+    """A Python function that SQL may call by `name`."""
+
+    name: str
+    arguments: int
+    call: Callable[..., Any]
+    deterministic: bool = True
+
+
+class Connection(sqlite3.Connection):
+    """A connection with a deadline, checked while a statement runs."""
+
+    deadline: float = float("inf")
+
+    def allow(self, seconds: float) -> None:
+        """Give the statements that follow `seconds` from now."""
+        self.deadline = time.monotonic() + seconds
+
+    def is_late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+
+@dataclass
+class Database:
+    """Made by `open_database`; shared by all threads."""
+
+    path: Path
+    functions: Sequence[Function]
+    writer: Connection
+    lock: threading.Lock
+    idle: list[Connection]
+    closed: bool = False
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read-only transaction: all its queries see one moment. May be held while an answer is streamed.
+
+        Raises BadRequest when a statement passes the time bound.
+        """
+        try:
+            connection = self.idle.pop()
+        except IndexError:
+            connection = connect(self.path, self.functions)
+        try:
+            connection.allow(REQUEST_SECONDS)
+            connection.execute("BEGIN")
+            with late_is_bad_request(connection):
+                yield connection
+        finally:
+            connection.deadline = float("inf")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            if len(self.idle) < IDLE_READERS and not self.closed:
+                self.idle.append(connection)
+            else:
+                connection.close()
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """The one write transaction of the file: committed, on disk, at the end; undone when the block raises.
+
+        Raises BadRequest when a statement passes the time bound.
+        """
+        with self.lock:
+            connection = self.writer
+            connection.allow(REQUEST_SECONDS)
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                with late_is_bad_request(connection):
+                    yield connection
+                connection.deadline = float("inf")
+                connection.execute("COMMIT")
+            finally:
+                connection.deadline = float("inf")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Wait for the writer, then let go of the file. Readers that still stream close theirs when they end."""
+        with self.lock:
+            self.closed = True
+            self.writer.close()
+            while self.idle:
+                self.idle.pop().close()
+
+
+def open_database(path: Path, schema_sql: str, functions: Sequence[Function] = ()) -> Database:
+    """Open the file, making it with `schema_sql` (statements that do nothing the second time) if need be.
+
+    Raises sqlite3.DatabaseError when the file is no SQLite database.
+    """
+    writer = connect(path, functions)
+    writer.executescript(f"BEGIN IMMEDIATE;\n{schema_sql}\nCOMMIT;")
+    return Database(path, functions, writer, threading.Lock(), [])
+
+
+def connect(path: Path, functions: Sequence[Function]) -> Connection:
+    """A connection as all of ours are: autocommit (transactions are begun by hand), WAL, full sync, no own fkeys."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=10.0, factory=Connection, cached_statements=256
+    )
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=OFF")
+    connection.execute("PRAGMA temp_store=MEMORY")
+    connection.execute("PRAGMA cache_size=-16000")
+    connection.set_progress_handler(connection.is_late, STEPS_BETWEEN_CHECKS)
+    for function in functions:
+        connection.create_function(
+            function.name, function.arguments, function.call, deterministic=function.deterministic
+        )
+    return connection
+
+
+@contextmanager
+def late_is_bad_request(connection: Connection) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if connection.is_late() and "interrupted" in str(error):
+            raise BadRequest("Query run time limit exceeded.") from error
+        raise
