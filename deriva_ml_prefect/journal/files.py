@@ -1,0 +1,125 @@
+"""Files that an execution registered: where they lie, what they are, and how far they have come."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deriva_ml_prefect.journal.store import Journal
+from deriva_ml_prefect.values.rid import RID
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """One registered file. `length` is bytes, `md5` hexadecimal; both None until the file is sealed."""
+
+    key: str
+    schema: str
+    asset_table: str
+    file_name: str
+    mode: str
+    """`new`, `symlink` or `copy`."""
+    path: Path
+    source: Path | None
+    asset_types: tuple[str, ...]
+    metadata: Mapping[str, Any]
+    description: str
+    status: str = "pending"
+    """`pending`, `uploaded` or `failed`."""
+    length: int | None = None
+    md5: str | None = None
+    modified_ns: int | None = None
+    inode: int | None = None
+    url: str | None = None
+    rid: RID | None = None
+    error: str | None = None
+    created_at: str = ""
+    updated_at: str = ""
+
+
+def _file(row: sqlite3.Row) -> StagedFile:
+    values = {name: row[name] for name in row.keys() if name != "execution_rid"}  # noqa: SIM118 (as in executions)
+    values.update(
+        path=Path(row["path"]),
+        source=Path(row["source"]) if row["source"] else None,
+        asset_types=tuple(json.loads(row["asset_types"])),
+        metadata=json.loads(row["metadata"]),
+    )
+    return StagedFile(**values)
+
+
+def add_file(journal: Journal, rid: RID, file: StagedFile) -> StagedFile:
+    """Register a file, durable on return. Registering its key again replaces the entry, which is pending anew."""
+    journal.write(
+        "insert_asset",
+        execution_rid=rid,
+        key=file.key,
+        schema=file.schema,
+        asset_table=file.asset_table,
+        file_name=file.file_name,
+        mode=file.mode,
+        path=str(file.path),
+        source=str(file.source) if file.source else None,
+        asset_types=json.dumps(list(file.asset_types)),
+        metadata=json.dumps(dict(file.metadata)),
+        description=file.description,
+        length=file.length,
+        md5=file.md5,
+        modified_ns=file.modified_ns,
+        inode=file.inode,
+    )
+    stored = read_file(journal, rid, file.key)
+    assert stored is not None
+    return stored
+
+
+def read_file(journal: Journal, rid: RID, key: str) -> StagedFile | None:
+    row = journal.row("select_asset", execution_rid=rid, key=key)
+    return _file(row) if row else None
+
+
+def list_files(journal: Journal, rid: RID, *, unsent: bool = False) -> list[StagedFile]:
+    """Registered files by key; `unsent`: only those that are not in the catalog."""
+    query = "select_unsent_assets" if unsent else "select_assets"
+    return [_file(row) for row in journal.rows(query, execution_rid=rid)]
+
+
+def count_unsent(journal: Journal, rid: RID) -> int:
+    row = journal.row("count_unsent_assets", execution_rid=rid)
+    return int(row[0]) if row else 0
+
+
+def describe_file(
+    journal: Journal, rid: RID, key: str, *, metadata: Mapping[str, Any], asset_types: Sequence[str], description: str
+) -> None:
+    """Change what is said of a registered file."""
+    journal.write(
+        "write_asset_description",
+        execution_rid=rid,
+        key=key,
+        metadata=json.dumps(dict(metadata)),
+        asset_types=json.dumps(list(asset_types)),
+        description=description,
+    )
+
+
+def seal_file(journal: Journal, rid: RID, key: str, *, length: int, md5: str, modified_ns: int, inode: int) -> None:
+    """Record that the bytes are final."""
+    journal.write(
+        "seal_asset", execution_rid=rid, key=key, length=length, md5=md5, modified_ns=modified_ns, inode=inode
+    )
+
+
+def mark_uploaded(journal: Journal, rid: RID, uploaded: Mapping[str, tuple[str, RID]]) -> None:
+    """Bytes, row and associations are in the catalog: key → (URL, RID of the asset row)."""
+    with journal.transaction():
+        for key, (url, asset_rid) in uploaded.items():
+            journal.write("mark_asset_uploaded", execution_rid=rid, key=key, url=url, rid=asset_rid)
+
+
+def mark_failed(journal: Journal, rid: RID, key: str, error: str) -> None:
+    journal.write("mark_asset_failed", execution_rid=rid, key=key, error=error)

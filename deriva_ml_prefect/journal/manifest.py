@@ -1,0 +1,82 @@
+"""`asset-manifest.json`: the registered files of one execution as a JSON document, a mirror of the journal.
+
+The document is `{"version": 2, "execution_rid": …, "assets": {key: {…}}}`, each asset on a line of its own. A new
+entry is put in place of the closing line by one write, so that registering costs the same however many there are; a
+changed entry rewrites the document under a temporary name. Both are on the disk before the function returns. The
+journal is the truth: a torn document is made anew from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from deriva_ml_prefect.journal.files import StagedFile
+from deriva_ml_prefect.values.rid import RID
+
+FILE_NAME = "asset-manifest.json"
+_END = b"\n}}\n"
+
+
+def append_entry(folder: Path, rid: RID, file: StagedFile) -> None:
+    """Add an entry for a newly registered file. The document must exist or have no entries yet."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        rewrite(folder, rid, [file])
+        return
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        size = os.fstat(descriptor).st_size
+        at = size - len(_END)
+        empty = os.pread(descriptor, 1, at - 1) == b"{"
+        line = ("" if empty else ",") + "\n" + _line(file)
+        os.pwrite(descriptor, line.encode() + _END, at)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def rewrite(folder: Path, rid: RID, files: Iterable[StagedFile]) -> None:
+    """Write the whole document anew."""
+    folder.mkdir(parents=True, exist_ok=True)
+    head = json.dumps({"version": 2, "execution_rid": rid})[:-1] + ', "assets": {'
+    lines = ",\n".join(_line(file) for file in files)
+    text = head + ("\n" + lines if lines else "") + _END.decode()
+    temporary = folder / f"{FILE_NAME}.tmp"
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(folder / FILE_NAME)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The document. Raises ValueError when it is torn (make it anew with `rewrite`)."""
+    document: dict[str, Any] = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    return document
+
+
+def _line(file: StagedFile) -> str:
+    entry = {
+        "schema": file.schema,
+        "asset_table": file.asset_table,
+        "file_name": file.file_name,
+        "mode": file.mode,
+        "path": str(file.path),
+        "source": str(file.source) if file.source else None,
+        "asset_types": list(file.asset_types),
+        "metadata": dict(file.metadata),
+        "description": file.description,
+        "status": file.status,
+        "rid": file.rid,
+        "created_at": file.created_at,
+    }
+    return f"{json.dumps(file.key)}: {json.dumps(entry)}"

@@ -1,0 +1,243 @@
+-- name: insert_execution
+-- A new execution, before the catalog has its row.
+INSERT INTO execution_state__executions (rid, address, workflow_rid, description, configuration, registered, status,
+    status_detail, catalog_status, outcome, user_code, attempt, supersedes, facts, created_at, last_activity)
+VALUES (:rid, :address, :workflow_rid, :description, :configuration, 0, :status,
+    NULL, NULL, 'unknown', 'idle', :attempt, :supersedes, '{}', :now, :now)
+ON CONFLICT (rid) DO NOTHING;
+
+-- name: select_execution
+-- One execution by RID.
+SELECT * FROM execution_state__executions WHERE rid = :rid;
+
+-- name: select_executions
+-- All executions of the workspace, newest first.
+SELECT * FROM execution_state__executions ORDER BY created_at DESC, rid DESC LIMIT :limit;
+
+-- name: mark_registered
+-- The catalog has the row, in this status.
+UPDATE execution_state__executions SET registered = 1, catalog_status = :catalog_status, last_activity = :now
+WHERE rid = :rid;
+
+-- name: write_status
+-- A new status or message, under the owner's token.
+UPDATE execution_state__executions
+SET status = :status, status_detail = :detail, last_activity = :now,
+    error = CASE WHEN :status = 'Failed' THEN :detail WHEN :status = 'Uploaded' THEN NULL ELSE error END,
+    started_at = CASE WHEN :status = 'Running' AND started_at IS NULL THEN :now ELSE started_at END,
+    stopped_at = CASE WHEN :status IN ('Stopped', 'Failed', 'Aborted') AND stopped_at IS NULL THEN :now ELSE stopped_at END,
+    uploaded_at = CASE WHEN :status = 'Uploaded' THEN :now ELSE uploaded_at END
+WHERE rid = :rid AND owner IS :owner;
+
+-- name: append_history
+-- One step of the status, not yet sent.
+INSERT INTO execution_state__status_history (execution_rid, status, detail, at, sent)
+VALUES (:rid, :status, :detail, :now, :sent);
+
+-- name: select_unsent_history
+-- Steps that the catalog has not confirmed, oldest first.
+SELECT number, status, detail FROM execution_state__status_history
+WHERE execution_rid = :rid AND sent = 0 ORDER BY number;
+
+-- name: select_history
+-- All steps of the status, oldest first.
+SELECT status, detail, at FROM execution_state__status_history WHERE execution_rid = :rid ORDER BY number;
+
+-- name: mark_history_sent
+-- Steps up to this one are in the catalog.
+UPDATE execution_state__status_history SET sent = 1 WHERE execution_rid = :rid AND sent = 0 AND number <= :number;
+
+-- name: write_catalog_status
+-- What the catalog confirmed.
+UPDATE execution_state__executions SET catalog_status = :catalog_status, last_activity = :now WHERE rid = :rid;
+
+-- name: adopt_status
+-- The catalog's status wins.
+UPDATE execution_state__executions
+SET status = :status, status_detail = :detail, catalog_status = :catalog_status, last_activity = :now
+WHERE rid = :rid;
+
+-- name: mark_user_code
+-- Started before the call, finished after it.
+UPDATE execution_state__executions SET user_code = :user_code, outcome = :outcome, last_activity = :now WHERE rid = :rid;
+
+-- name: merge_facts
+-- Add facts to those that are there.
+UPDATE execution_state__executions SET facts = json_patch(facts, :facts), last_activity = :now WHERE rid = :rid;
+
+-- name: write_workflow
+-- The workflow's row, once it is known.
+UPDATE execution_state__executions SET workflow_rid = :workflow_rid, last_activity = :now WHERE rid = :rid;
+
+-- name: write_owner
+-- Take over.
+UPDATE execution_state__executions SET owner = :owner, last_activity = :now WHERE rid = :rid;
+
+-- name: write_superseded
+-- A later execution runs the same code again.
+UPDATE execution_state__executions SET superseded_by = :superseded_by, last_activity = :now WHERE rid = :rid;
+
+-- name: insert_asset
+-- Register a file; registering the name again replaces what was there.
+INSERT INTO execution_state__assets (execution_rid, key, schema, asset_table, file_name, mode, path, source, asset_types,
+    metadata, description, status, length, md5, modified_ns, inode, url, rid, error, created_at, updated_at)
+VALUES (:execution_rid, :key, :schema, :asset_table, :file_name, :mode, :path, :source, :asset_types,
+    :metadata, :description, 'pending', :length, :md5, :modified_ns, :inode, NULL, NULL, NULL, :now, :now)
+ON CONFLICT (execution_rid, key) DO UPDATE SET mode = excluded.mode, path = excluded.path, source = excluded.source,
+    asset_types = excluded.asset_types, metadata = excluded.metadata, description = excluded.description,
+    status = 'pending', length = excluded.length, md5 = excluded.md5, modified_ns = excluded.modified_ns,
+    inode = excluded.inode, url = NULL, rid = NULL, error = NULL, updated_at = excluded.updated_at;
+
+-- name: select_asset
+-- One registered file.
+SELECT * FROM execution_state__assets WHERE execution_rid = :execution_rid AND key = :key;
+
+-- name: select_assets
+-- All registered files of an execution, by key.
+SELECT * FROM execution_state__assets WHERE execution_rid = :execution_rid ORDER BY key;
+
+-- name: select_unsent_assets
+-- Those that are not in the catalog yet.
+SELECT * FROM execution_state__assets WHERE execution_rid = :execution_rid AND status <> 'uploaded' ORDER BY key;
+
+-- name: count_unsent_assets
+-- How many are not in the catalog yet.
+SELECT count(*) FROM execution_state__assets WHERE execution_rid = :execution_rid AND status <> 'uploaded';
+
+-- name: write_asset_description
+-- Metadata columns, types and description, changed after registration; what was uploaded is pending again.
+UPDATE execution_state__assets SET metadata = :metadata, asset_types = :asset_types, description = :description,
+    updated_at = :now WHERE execution_rid = :execution_rid AND key = :key;
+
+-- name: seal_asset
+-- The bytes are final: length, checksum, and what tells a later change.
+UPDATE execution_state__assets SET length = :length, md5 = :md5, modified_ns = :modified_ns, inode = :inode,
+    updated_at = :now WHERE execution_rid = :execution_rid AND key = :key;
+
+-- name: mark_asset_uploaded
+-- Bytes, row and associations are in the catalog.
+UPDATE execution_state__assets SET status = 'uploaded', url = :url, rid = :rid, error = NULL, updated_at = :now
+WHERE execution_rid = :execution_rid AND key = :key;
+
+-- name: mark_asset_failed
+-- It was not delivered, for this reason.
+UPDATE execution_state__assets SET status = 'failed', error = :error, updated_at = :now
+WHERE execution_rid = :execution_rid AND key = :key AND status <> 'uploaded';
+
+-- name: insert_feature
+-- Stage one feature value.
+INSERT INTO execution_state__feature_records (execution_rid, feature_table, feature_name, target_table, target, record_json,
+    status, created_at)
+VALUES (:execution_rid, :feature_table, :feature_name, :target_table, :target, :record_json, 'Pending', :now);
+
+-- name: select_staged_targets
+-- Values that are staged already for a feature.
+SELECT target, record_json FROM execution_state__feature_records
+WHERE execution_rid = :execution_rid AND feature_table = :feature_table;
+
+-- name: count_features
+-- How many staged values there are in a status.
+SELECT count(*) FROM execution_state__feature_records WHERE execution_rid = :execution_rid AND status <> 'Uploaded';
+
+-- name: summarize_features
+-- Staged values by feature and status.
+SELECT feature_table, feature_name, target_table, status, count(*) AS rows FROM execution_state__feature_records
+WHERE execution_rid = :execution_rid GROUP BY feature_table, feature_name, target_table, status
+ORDER BY feature_table, status;
+
+-- name: select_unsent_features
+-- The next values of one feature that are not in the catalog, in the order of staging.
+SELECT stage_id, record_json FROM execution_state__feature_records
+WHERE execution_rid = :execution_rid AND feature_table = :feature_table AND status <> 'Uploaded' AND stage_id > :after
+ORDER BY stage_id LIMIT :limit;
+
+-- name: select_feature_range
+-- The values of one batch.
+SELECT stage_id, record_json FROM execution_state__feature_records
+WHERE execution_rid = :execution_rid AND feature_table = :feature_table AND stage_id BETWEEN :first AND :last
+ORDER BY stage_id;
+
+-- name: mark_features_uploaded
+-- A batch is in the catalog.
+UPDATE execution_state__feature_records SET status = 'Uploaded', error = NULL, uploaded_at = :now
+WHERE execution_rid = :execution_rid AND feature_table = :feature_table AND stage_id BETWEEN :first AND :last;
+
+-- name: mark_features_failed
+-- A batch was refused; it stays staged.
+UPDATE execution_state__feature_records SET status = 'Failed', error = :error
+WHERE execution_rid = :execution_rid AND feature_table = :feature_table AND stage_id BETWEEN :first AND :last
+    AND status <> 'Uploaded';
+
+-- name: insert_effect
+-- Plan an effect; planning the same again keeps what is known of it, unless its payload changed.
+INSERT INTO execution_state__effects (execution_rid, key, position, payload, size, state, attempts, planned_at)
+VALUES (:execution_rid, :key, :position, :payload, :size, 'planned', 0, :now)
+ON CONFLICT (execution_rid, key) DO UPDATE SET payload = excluded.payload, size = excluded.size, state = 'planned',
+    progress = NULL, receipt = NULL, error = NULL, planned_at = excluded.planned_at
+WHERE execution_state__effects.payload <> excluded.payload;
+
+-- name: select_effect
+-- One effect with its state and receipt.
+SELECT * FROM execution_state__effects WHERE execution_rid = :execution_rid AND key = :key;
+
+-- name: select_undelivered_effects
+-- Effects that have no receipt, in order.
+SELECT * FROM execution_state__effects WHERE execution_rid = :execution_rid AND state <> 'delivered'
+ORDER BY position, key;
+
+-- name: write_effect_progress
+-- Where to take an effect up again.
+UPDATE execution_state__effects SET progress = :progress WHERE execution_rid = :execution_rid AND key = :key;
+
+-- name: mark_effect_delivered
+-- The receipt.
+UPDATE execution_state__effects SET state = 'delivered', receipt = :receipt, error = NULL, delivered_at = :now,
+    attempts = attempts + 1 WHERE execution_rid = :execution_rid AND key = :key;
+
+-- name: mark_effect_failed
+-- Not delivered this time.
+UPDATE execution_state__effects SET state = 'failed', error = :error, attempts = attempts + 1
+WHERE execution_rid = :execution_rid AND key = :key AND state <> 'delivered';
+
+-- name: count_effects
+-- Effects by state.
+SELECT state, count(*) AS effects, sum(size) AS bytes FROM execution_state__effects
+WHERE execution_rid = :execution_rid GROUP BY state;
+
+-- name: upsert_input
+-- A dataset or an asset that the execution reads.
+INSERT INTO execution_state__inputs (execution_rid, kind, rid, facts) VALUES (:execution_rid, :kind, :rid, :facts)
+ON CONFLICT (execution_rid, kind, rid) DO UPDATE SET facts = json_patch(execution_state__inputs.facts, excluded.facts);
+
+-- name: select_inputs
+-- What the execution reads.
+SELECT kind, rid, facts FROM execution_state__inputs WHERE execution_rid = :execution_rid ORDER BY kind, rid;
+
+-- name: bind_flow_run
+-- The execution that an attempt of a flow run works on.
+INSERT INTO execution_state__flow_runs (flow_run_id, attempt, execution_rid, bound_at)
+VALUES (:flow_run_id, :attempt, :execution_rid, :now) ON CONFLICT DO NOTHING;
+
+-- name: select_flow_run
+-- Executions of a flow run, first attempt first.
+SELECT attempt, execution_rid FROM execution_state__flow_runs WHERE flow_run_id = :flow_run_id ORDER BY attempt;
+
+-- name: select_flow_run_of
+-- The flow run of an execution.
+SELECT flow_run_id, attempt FROM execution_state__flow_runs WHERE execution_rid = :execution_rid;
+
+-- name: insert_lease
+-- The token, before the catalog is asked.
+INSERT INTO execution_state__leases (token, purpose, at) VALUES (:token, :purpose, :now) ON CONFLICT (purpose) DO NOTHING;
+
+-- name: select_lease
+-- Token and, once known, RID for a purpose.
+SELECT token, rid FROM execution_state__leases WHERE purpose = :purpose;
+
+-- name: write_lease
+-- The RID that the catalog leased for the token.
+UPDATE execution_state__leases SET rid = :rid WHERE token = :token;
+
+-- name: drop_lease
+-- The purpose is done with.
+DELETE FROM execution_state__leases WHERE purpose = :purpose;

@@ -1,0 +1,163 @@
+"""Opening a journal: one SQLite connection a process and workspace, every commit on the disk before it is answered."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
+from deriva_ml_prefect.journal.queries import schema, sql
+
+SCHEMA_VERSION = 1
+FILE_NAME = "journal.db"
+_NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "gpfs", "lustre", "beegfs", "fuse.sshfs", "9p", "ceph"}
+
+_open: dict[tuple[int, Path], Journal] = {}
+_open_lock = threading.Lock()
+
+
+def now() -> str:
+    """The present time as the journal writes it: ISO 8601, UTC, microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+class Journal:
+    """An open journal. Threads share it; a forked child opens its own."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self.connection = connection
+        self.lock = threading.RLock()
+        self.depth = 0
+
+    @property
+    def workspace(self) -> Path:
+        """Folder that the journal and its executions lie in."""
+        return self.path.parent
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All writes inside are committed together at the end, or none. Nested use joins the outer transaction."""
+        with self.lock:
+            if self.depth == 0:
+                self.connection.execute("BEGIN IMMEDIATE")
+            self.depth += 1
+            try:
+                yield
+            except BaseException:
+                self.depth -= 1
+                if self.depth == 0:
+                    self.connection.execute("ROLLBACK")
+                raise
+            self.depth -= 1
+            if self.depth == 0:
+                self.connection.execute("COMMIT")
+
+    def write(self, query: str, **values: Any) -> int:
+        """Run a writing query by name, durable on return; the number of rows that it touched."""
+        with self.transaction():
+            return self.connection.execute(sql(query), {"now": now(), **values}).rowcount
+
+    def write_many(self, query: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Run a writing query for each row, in one transaction."""
+        with self.transaction():
+            self.connection.executemany(sql(query), rows)
+
+    def rows(self, query: str, **values: Any) -> list[sqlite3.Row]:
+        """All rows of a reading query."""
+        with self.lock:
+            return self.connection.execute(sql(query), values).fetchall()
+
+    def row(self, query: str, **values: Any) -> sqlite3.Row | None:
+        """The first row of a reading query, if there is one."""
+        with self.lock:
+            found: sqlite3.Row | None = self.connection.execute(sql(query), values).fetchone()
+        return found
+
+    def close(self) -> None:
+        with self.lock:
+            self.connection.close()
+
+
+def open_journal(workspace: Path) -> Journal:
+    """The journal of a workspace, made if there is none.
+
+    Raises DerivaMLConfigurationError for a journal of a newer version, or a file that is no journal.
+    """
+    path = workspace.absolute() / FILE_NAME
+    with _open_lock:
+        journal = _open.get((os.getpid(), path))
+        if journal is None or not path.exists():
+            if journal is not None:
+                journal.close()
+            journal = _open[os.getpid(), path] = _connect(path)
+        return journal
+
+
+def close_journals() -> None:
+    """Close every journal that this process has open."""
+    with _open_lock:
+        for key in [key for key in _open if key[0] == os.getpid()]:
+            _open.pop(key).close()
+
+
+def _connect(path: Path) -> Journal:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        connection.execute(f"PRAGMA journal_mode={'DELETE' if is_on_network(path.parent) else 'WAL'}")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA fullfsync=ON")
+        _prepare(connection, path)
+    except sqlite3.DatabaseError as e:
+        raise DerivaMLConfigurationError(
+            f"The journal {path} cannot be opened: {e}. If the file is damaged, keep it (it holds staged work) and "
+            "ask for help; a new journal is made when it is moved away."
+        ) from e
+    return Journal(path, connection)
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the schema in an empty file; refuse one that this version does not know."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            for statement in schema().split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+    if version > SCHEMA_VERSION:
+        connection.close()
+        raise DerivaMLConfigurationError(
+            f"The journal {path} was written by a newer version of deriva-ml-prefect (its schema is {version}, this "
+            f"one knows {SCHEMA_VERSION}). Install that version, or set DERIVA_ML_HOME to another folder."
+        )
+
+
+def is_on_network(folder: Path) -> bool:
+    """Whether the folder lies on a network file system, where SQLite's WAL does not work (from /proc/mounts)."""
+    try:
+        lines = Path("/proc/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    target = os.path.realpath(folder)
+    kind, longest = "", -1
+    for line in lines:
+        _, mount, file_system, *_ = line.split(" ")
+        mount = mount.encode().decode("unicode_escape")
+        inside = target == mount or target.startswith(mount.rstrip("/") + "/")
+        if inside and len(mount) > longest:
+            kind, longest = file_system, len(mount)
+    return kind in _NETWORK_FILE_SYSTEMS
