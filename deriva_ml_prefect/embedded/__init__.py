@@ -1,9 +1,12 @@
-"""An ERMrest- and Hatrac-compatible DERIVA for one person on loopback, on SQLite and files, in a process of its own.
+"""A DERIVA of one's own: an ERMrest- and Hatrac-compatible server on SQLite and files, for one person on loopback.
 
-Entry points: `python -m deriva_ml_prefect.embedded --data FOLDER`, and `server` to find or start that process.
-`app` is the web application; behind it stand the services `ermrest.service.ErmrestService` (catalogs: model, rows,
-history) and the Hatrac service (objects). `authn` knows who asks. Every answered write is on disk (`database`).
+Entry points: `python -m deriva_ml_prefect.embedded --data DIR`, which is a process of its own, and `server.find`,
+`server.spawn`, `server.stop` for the command line. Everything else finds a running server through the file
+`server.json` in its data folder and speaks HTTP to it.
 
-It is a house of its own: it imports nothing else of this package and knows nothing of deriva-ml. It does not serve two
-people, a public address, or federation: that is what a real DERIVA is for.
+`app` is the web application, `authn` says who asks, `ermrest` keeps catalogs, `hatrac` keeps objects, `database` opens
+SQLite files, `errors` knows the HTTP statuses, `http` is the seam between the services and the web server.
+
+It knows nothing of deriva-ml, Prefect or the rest of this package, and imports none of it. It does not serve a public
+address, several people, row-level rights, or federation: that is what a real DERIVA is for.
 """

@@ -3,7 +3,7 @@
     HttpError
       BadRequest 400        Unauthorized 401     Forbidden 403         NotFound 404
       MethodNotAllowed 405  Conflict 409         LengthRequired 411    PreconditionFailed 412
-      TooLarge 413          Unsupported 415      RangeUnsatisfiable 416
+      TooLarge 413          TargetTooLong 414    Unsupported 415       RangeUnsatisfiable 416
       NotImplementedHere 501
 
 ERMrest writes `<sentence> Detail: <message>`, Hatrac the message alone: each service renders its own.
@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from .http import Response
+
 
 class HttpError(Exception):
     status: ClassVar[int] = 500
@@ -23,6 +25,13 @@ class HttpError(Exception):
         super().__init__(message)
         self.message = message
         self.headers = headers
+
+    def response(self, *, sentence: bool) -> Response:
+        """The error as an answer: one line of text, begun by the status's sentence if asked (ERMrest's form)."""
+        message = " ".join((self.message or self.sentence).split())
+        line = f"{self.sentence} Detail: {message}\n" if sentence else f"{message}\n"
+        content = line.encode("utf-8", "replace")
+        return Response(self.status, (("content-type", "text/plain"), *self.headers), content)
 
 
 class BadRequest(HttpError):
@@ -68,6 +77,11 @@ class PreconditionFailed(HttpError):
 class TooLarge(HttpError):
     status = 413
     sentence = "Request body is too large."
+
+
+class TargetTooLong(HttpError):
+    status = 414
+    sentence = "Request target is too long."
 
 
 class Unsupported(HttpError):

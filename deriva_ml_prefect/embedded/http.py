@@ -18,6 +18,8 @@ class Client:
     id: str
     display_name: str
     roles: frozenset[str]
+    full_name: str = ""
+    email: str = ""
 
 
 class Body(Protocol):
@@ -36,6 +38,7 @@ class Body(Protocol):
 @dataclass(frozen=True)
 class Request:
     method: str
+    """In upper case. HEAD arrives as HEAD; `app` leaves out the body of its answer, a service answers it as a GET."""
     path: str
     """Raw and undecoded, as the client sent it, without the query: punctuation has meaning before decoding."""
     query: str
@@ -52,7 +55,11 @@ class Response:
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | Iterator[bytes] = b""
-    """Bytes, or pieces that are sent as they are made (an iterator with close() is closed at the end)."""
+    """Bytes, or pieces that are sent as they are made (an iterator with close() is closed at the end).
+
+    Pieces are asked for one at a time, each from whatever worker thread is free, and only as fast as the client
+    takes them: an SQLite connection under an iterator needs `check_same_thread=False`. An error raised before
+    64 KiB were made becomes an ordinary error answer; later ones cut the connection."""
     length: int | None = field(default=None)
     """Content-Length where `body` is an iterator of known size; None streams in HTTP chunks."""
 

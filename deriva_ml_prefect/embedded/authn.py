@@ -1,0 +1,171 @@
+"""Who asks: tokens kept in a file, and the resource /authn/session.
+
+`tokens.json` in the data folder (mode 0600) is one JSON object, name → token. The name `owner` is made at the first
+start and may do everything; other names are identities without rights until an ACL grants them some. A client shows
+its token as cookie `webauthn=T` or as `Authorization: Bearer T`. A client's id is `https://embedded.deriva/NAME`:
+it stays the same when its token is renewed. No token, or an unknown one, is an anonymous request.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hmac
+import json
+import os
+import re
+import secrets
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from .errors import BadRequest, MethodNotAllowed, NotFound
+from .files import write_private
+from .http import Client, Request, Response
+
+FILE = "tokens.json"
+OWNER = "owner"
+NAMESPACE = "https://embedded.deriva/"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+LIFETIME = timedelta(days=365)
+COOKIE = re.compile(r'(?:^|;)\s*webauthn\s*=\s*"?([^";\s]*)"?')
+
+
+def client_id(name: str) -> str:
+    """The id that the identity of this name has in ACLs, RCB and RMB."""
+    return NAMESPACE + name
+
+
+def describe(name: str) -> Client:
+    """The identity of one token. The owner bears the name of the person who runs the server."""
+    identity = client_id(name)
+    login, full = _person() if name == OWNER else (name, name)
+    return Client(identity, login, frozenset({identity, "*"}), full, f"{login}@localhost")
+
+
+def _person() -> tuple[str, str]:
+    """(login name, full name) of whoever runs this process."""
+    try:
+        login = getpass.getuser()
+    except (KeyError, OSError):  # a container may run a user id that has no account
+        login = f"uid{os.getuid()}"
+    try:
+        import pwd
+
+        full = pwd.getpwuid(os.getuid()).pw_gecos.split(",")[0].strip()
+    except (ImportError, KeyError):
+        full = ""
+    return login, full or login
+
+
+def read_tokens(folder: Path) -> dict[str, str]:
+    """Name → token; empty when there is no file yet."""
+    try:
+        document = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    if not isinstance(document, dict) or not all(isinstance(token, str) for token in document.values()):
+        raise ValueError(f"{folder / FILE} must hold one JSON object of names and tokens; repair or remove it.")
+    return document
+
+
+def ensure_owner(folder: Path) -> str:
+    """The owner's token, made if there is none yet."""
+    tokens = read_tokens(folder)
+    if OWNER not in tokens:
+        tokens[OWNER] = secrets.token_urlsafe(32)
+        write_private(folder / FILE, json.dumps(tokens, indent=1) + "\n")
+    return tokens[OWNER]
+
+
+def add_token(folder: Path, name: str) -> str:
+    """A token for the identity `name`; an identity that has one gets a new one in its place. ValueError: bad name."""
+    if not NAME.fullmatch(name) or name == OWNER:
+        raise ValueError(
+            f"{name!r} cannot name an identity: use letters, digits, '.', '_' and '-' (and not '{OWNER}')."
+        )
+    tokens = read_tokens(folder)
+    tokens[name] = secrets.token_urlsafe(32)
+    write_private(folder / FILE, json.dumps(tokens, indent=1) + "\n")
+    return tokens[name]
+
+
+class Identities:
+    """The token file as the running server sees it; read again when it has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._stamp: tuple[int, int] | None = None
+        self._clients: dict[str, Client] = {}
+
+    def find(self, headers: Mapping[str, str]) -> Client | None:
+        """The client whose token these headers show; None is anonymous."""
+        token = token_of(headers)
+        if not token:
+            return None
+        found = None
+        for known, client in self._known().items():
+            if hmac.compare_digest(known.encode(), token.encode("utf-8", "surrogateescape")):
+                found = client
+        return found
+
+    def _known(self) -> dict[str, Client]:
+        status = (self._folder / FILE).stat()
+        stamp = (status.st_mtime_ns, status.st_ino)
+        with self._lock:
+            if stamp != self._stamp:
+                tokens = read_tokens(self._folder)
+                self._clients = {token: describe(name) for name, token in tokens.items()}
+                self._stamp = stamp
+            return self._clients
+
+
+def token_of(headers: Mapping[str, str]) -> str | None:
+    """The token in `Authorization: Bearer T` or in the cookie `webauthn=T`."""
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and credentials.strip():
+        return credentials.strip()
+    found = COOKIE.search(headers.get("cookie", ""))
+    return found.group(1) if found else None
+
+
+def session_document(client: Client, now: datetime) -> dict[str, Any]:
+    """What /authn/session tells about a client: the form that webauthn gives it."""
+    who = {
+        "id": client.id,
+        "display_name": client.display_name,
+        "full_name": client.full_name,
+        "email": client.email,
+        "identities": [client.id],
+    }
+    return {
+        "client": who,
+        "attributes": [who],
+        "since": now.isoformat(),
+        "expires": (now + LIFETIME).isoformat(),
+        "seconds_remaining": int(LIFETIME.total_seconds()),
+        "vary_headers": ["cookie"],
+        "tracking": "",
+    }
+
+
+def session_service(request: Request) -> Response:
+    """GET and PUT /authn/session describe the caller, 404 for nobody; DELETE lets a browser forget its cookie."""
+    if request.path.rstrip("/") != "/authn/session":
+        raise NotFound(f"There is no {request.path} here; the session is /authn/session.")
+    if request.method not in ("GET", "HEAD", "PUT", "DELETE"):
+        if request.method == "POST":
+            raise BadRequest("This server has no login form: send a token as cookie or bearer token.")
+        raise MethodNotAllowed(f"{request.method} is not a method of /authn/session.")
+    if request.client is None:
+        raise NotFound("No session found: the request shows no token that this server knows.")
+    headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"), ("cache-control", "no-store"))
+    if request.method == "DELETE":
+        forget = ("set-cookie", "webauthn=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict")
+        return Response(200, (*headers, forget), orjson.dumps({"logout_url": "/"}) + b"\n")
+    document = session_document(request.client, datetime.now(UTC))
+    return Response(200, headers, orjson.dumps(document) + b"\n")

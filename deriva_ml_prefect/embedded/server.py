@@ -1,0 +1,301 @@
+"""The server as a process: one for a data folder, found by everybody else through one file.
+
+`server.json` in the data folder (mode 0600) is written when the server is ready, and again when it stops:
+
+    {"url": "http://127.0.0.1:41001", "port": 41001, "pid": 4711, "started": "2026-11-23T20:51:37+00:00",
+     "data": "/absolute/path/of/the/data/folder", "stays": false}
+
+`port` is chosen once and kept, so object URLs and bookmarks stay good; only if something else has taken it is another
+one chosen. `pid` and `started` are null after an orderly stop. After a kill it is stale: a server is there if and only if the lock
+file `server.lock` is held, or, which anybody can try, if `GET url/authn/session` with the owner's token answers 200.
+The owner's token is `owner` in `tokens.json` (see `authn`). `stays` says that the server does not leave when idle.
+`server.log` holds what the detached process printed.
+
+To use the embedded DERIVA from elsewhere, run `python -m deriva_ml_prefect.embedded --data DIR --detach`: it starts a
+server if there is none, waits until it is ready, and prints server.json's content as one line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .files import write_private
+
+FILE = "server.json"
+LOCK = "server.lock"
+LOG_FILE = "server.log"
+HOST = "127.0.0.1"
+IDLE_MINUTES = 30.0
+START_SECONDS = 20.0
+STOP_SECONDS = 20.0
+LOG = logging.getLogger("deriva_ml_prefect.embedded")
+
+
+class ServerError(Exception):
+    """The server cannot be started, found or stopped; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """What server.json says."""
+
+    url: str
+    port: int
+    pid: int | None
+    started: str | None
+    data: str
+    stays: bool = False
+
+
+def read_state(folder: Path) -> Running | None:
+    """What server.json says, running or not; None if this data folder never had a server."""
+    try:
+        document = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return Running(**{key: document[key] for key in ("url", "port", "pid", "started", "data", "stays")})
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServerError(f"{folder / FILE} is damaged ({error}). Remove it; the next start writes it anew.") from error
+
+
+def find(folder: Path) -> Running | None:
+    """The server that runs on this data folder now; None if none does."""
+    if not (folder / LOCK).exists():
+        return None
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
+    except BlockingIOError:
+        state = read_state(folder)
+        return state if state is not None and state.pid is not None and _answers(state.port) else None
+    finally:
+        os.close(handle)
+
+
+def spawn(folder: Path, *, port: int | None = None, idle_minutes: float = IDLE_MINUTES) -> Running:
+    """The server that runs on this data folder, started as a detached process if there is none yet."""
+    found = find(folder)
+    if found is not None:
+        return found
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    command = [sys.executable, "-m", "deriva_ml_prefect.embedded", "--data", str(folder)]
+    command += ["--idle-minutes", str(idle_minutes)]
+    command += ["--port", str(port)] if port else []
+    with (folder / LOG_FILE).open("ab") as log:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=folder
+        )
+    deadline = time.monotonic() + START_SECONDS
+    pause = 0.01
+    while time.monotonic() < deadline:
+        found = find(folder)
+        if found is not None:
+            return found
+        if child.poll() not in (None, 0):
+            break
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.2)
+    raise ServerError(
+        f"The embedded DERIVA did not start on {folder}; the end of {folder / LOG_FILE} says why:\n"
+        + _tail(folder / LOG_FILE)
+    )
+
+
+def stop(folder: Path) -> Running | None:
+    """End the server on this data folder; None if none was running. ServerError if it does not leave in time."""
+    state = find(folder)
+    if state is None or state.pid is None:
+        return None
+    os.kill(state.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline:
+        if find(folder) is None:
+            return state
+        time.sleep(0.02)
+    raise ServerError(f"The server with process id {state.pid} did not stop in {STOP_SECONDS:.0f} s; look at it.")
+
+
+def serve(folder: Path, *, port: int | None = None, idle_minutes: float = IDLE_MINUTES) -> int:
+    """Run the server in this process until SIGTERM, SIGINT, or `idle_minutes` without a request (0: for ever).
+
+    Returns the exit status. A second server on the same folder reports the first and ends with 0.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = folder.resolve()
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    if not _take_lock(lock):
+        os.close(lock)
+        found = _wait_for_first(folder)
+        print(f"already running at {found.url} (process {found.pid})", flush=True)  # noqa: T201
+        return 0
+    try:
+        return _serve_locked(folder, port, idle_minutes)
+    finally:
+        os.close(lock)
+
+
+def _serve_locked(folder: Path, port: int | None, idle_minutes: float) -> int:
+    from .app import Activity, App
+    from .authn import Identities, ensure_owner
+
+    earlier = read_state(folder)
+    ensure_owner(folder)
+    listener = _listen(port, earlier.port if earlier else None)
+    actual = listener.getsockname()[1]
+    activity = Activity()
+    app = App(_routes(folder), Identities(folder), actual, activity)
+    state = Running(
+        url=f"http://{HOST}:{actual}",
+        port=actual,
+        pid=os.getpid(),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        data=str(folder),
+        stays=idle_minutes <= 0,
+    )
+    if earlier is not None and earlier.pid is not None:
+        LOG.warning("The server before (process %s) did not stop in order; repairing as data is opened.", earlier.pid)
+    _write_state(folder, state)
+    LOG.warning("serving %s at %s (process %s)", folder, state.url, state.pid)
+    try:
+        asyncio.run(_run(app, listener, activity, idle_minutes * 60))
+    finally:
+        app.close()
+        _write_state(folder, Running(**{**asdict(state), "pid": None, "started": None}))
+        LOG.warning("stopped (process %s)", state.pid)
+    return 0
+
+
+async def _run(app: Any, listener: socket.socket, activity: Any, idle_seconds: float) -> None:
+    import uvicorn
+
+    from .protocol import BoundedProtocol
+
+    config = uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+    )
+    server = uvicorn.Server(config)
+    # uvicorn handles these two while it serves and raises them again afterwards, when we are leaving in order
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    leaving = asyncio.create_task(_leave_when_idle(server, activity, idle_seconds)) if idle_seconds > 0 else None
+    try:
+        await server.serve(sockets=[listener])
+    finally:
+        if leaving is not None:
+            leaving.cancel()
+
+
+def _leave(_number: int, _frame: object) -> None:
+    """The process is ending already."""
+
+
+async def _leave_when_idle(server: Any, activity: Any, idle_seconds: float) -> None:
+    while True:
+        rest = idle_seconds - activity.idle_seconds()
+        if rest <= 0:
+            LOG.warning("no request for %.0f s: leaving", idle_seconds)
+            server.should_exit = True
+            return
+        await asyncio.sleep(max(rest, 0.05))
+
+
+def _routes(folder: Path) -> tuple[Any, ...]:
+    from .app import Route
+    from .authn import session_service
+    from .http import Service
+
+    def ermrest() -> Service:
+        from .ermrest.service import ErmrestService
+
+        return ErmrestService(folder)
+
+    def hatrac() -> Service:
+        from .hatrac.service import HatracService
+
+        return HatracService(folder)
+
+    return (
+        Route("/ermrest", ermrest, sentences=True),
+        Route("/hatrac", hatrac),
+        Route("/authn", lambda: session_service),
+    )
+
+
+def _listen(asked: int | None, kept: int | None) -> socket.socket:
+    """A listening loopback socket: on the port asked for, else the one kept, else any free one."""
+    for port in [asked] if asked else [kept, 0] if kept else [0]:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, port))
+            listener.listen(256)
+        except OSError as error:
+            listener.close()
+            if asked:
+                raise ServerError(
+                    f"Port {port} cannot be used ({error.strerror}); choose another with --port."
+                ) from error
+            LOG.warning("port %s, used before, is taken: choosing another", port)
+            continue
+        return listener
+    raise ServerError("No free loopback port was found.")
+
+
+def _take_lock(handle: int) -> bool:
+    """The exclusive lock; readers hold a shared one for an instant, so try for a moment."""
+    for _ in range(20):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.01)
+    return False
+
+
+def _wait_for_first(folder: Path) -> Running:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        found = find(folder)
+        if found is not None:
+            return found
+        time.sleep(0.05)
+    raise ServerError(f"Another server holds {folder / LOCK} but does not answer. End that process, then start again.")
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection((HOST, port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def _write_state(folder: Path, state: Running) -> None:
+    write_private(folder / FILE, json.dumps(asdict(state), indent=1) + "\n")
+
+
+def _tail(path: Path) -> str:
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-12:])
