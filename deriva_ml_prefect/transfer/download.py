@@ -1,0 +1,104 @@
+"""A file's way out of the object store: verified before it gets its name, so that a torn file is never seen."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from deriva_ml_prefect.exceptions import DerivaMLChecksumError, DerivaMLOfflineError
+from deriva_ml_prefect.transfer.client import HttpClient
+from deriva_ml_prefect.transfer.hashing import md5_hex_of
+
+Progress = Callable[[int], None]
+
+
+def get_file(
+    client: HttpClient,
+    path: str,
+    dest: Path,
+    *,
+    md5_hex: str | None = None,
+    sha256_hex: str | None = None,
+    length: int | None = None,
+    progress: Progress | None = None,
+    durable: bool = True,
+) -> int:
+    """Fetch `path` into the file `dest` (replaced if present); returns its length in bytes.
+
+    Bytes go to a temporary name in the same folder and are compared with every checksum given, else with the one that
+    the server sends. DerivaMLChecksumError leaves `dest` as it was. A broken transfer goes on where it broke.
+    `durable` False leaves out the fsync, for callers that sync many files at once.
+    """
+    part = dest.parent / f".{uuid.uuid4().hex}.part"
+    try:
+        with part.open("xb") as out:
+            received = _Receiver(out, progress)
+            received.fetch(client, path)
+            received.check(path, md5_hex=md5_hex, sha256_hex=sha256_hex, length=length)
+            if durable:
+                out.flush()
+                os.fsync(out.fileno())
+        part.replace(dest)
+    finally:
+        part.unlink(missing_ok=True)
+    return received.length
+
+
+class _Receiver:
+    def __init__(self, out: BinaryIO, progress: Progress | None) -> None:
+        self.out = out
+        self.progress = progress
+        self.promised_md5 = ""
+        self._restart()
+
+    def _restart(self) -> None:
+        self.out.seek(0)
+        self.out.truncate()
+        self.length = 0
+        self.md5 = hashlib.md5(usedforsecurity=False)
+        self.sha256 = hashlib.sha256()
+
+    def fetch(self, client: HttpClient, path: str) -> None:
+        for attempt in range(client.retries + 1):
+            try:
+                self._fetch_rest(client, path)
+                return
+            except DerivaMLOfflineError:
+                if attempt == client.retries:
+                    raise
+
+    def _fetch_rest(self, client: HttpClient, path: str) -> None:
+        headers = {"Range": f"bytes={self.length}-"} if self.length else {}
+        with client.stream(path, headers=headers) as stream:
+            resumed = stream.status == 206 and stream.headers.get("content-range", "").startswith(
+                f"bytes {self.length}-"
+            )
+            if not resumed:
+                self._restart()
+                self.promised_md5 = md5_hex_of(stream.headers.get("content-md5", ""))
+            for piece in stream.pieces:
+                self.out.write(piece)
+                self.md5.update(piece)
+                self.sha256.update(piece)
+                self.length += len(piece)
+                if self.progress:
+                    self.progress(self.length)
+
+    def check(self, path: str, *, md5_hex: str | None, sha256_hex: str | None, length: int | None) -> None:
+        wrong = None
+        md5_due = md5_hex or self.promised_md5
+        if length is not None and self.length != length:
+            wrong = f"{self.length} bytes came instead of {length}"
+        elif md5_due and self.md5.hexdigest() != md5_due.lower():
+            wrong = f"its MD5 is {self.md5.hexdigest()} instead of {md5_due.lower()}"
+        elif sha256_hex and self.sha256.hexdigest() != sha256_hex.lower():
+            wrong = f"its SHA-256 is {self.sha256.hexdigest()} instead of {sha256_hex.lower()}"
+        if wrong:
+            raise DerivaMLChecksumError(
+                f"{path} did not arrive as promised: {wrong}. Nothing was kept; fetch it again, and if it happens "
+                "again, the stored object is damaged or its row is wrong."
+            )
