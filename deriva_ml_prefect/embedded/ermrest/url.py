@@ -63,7 +63,9 @@ class _Tokens:
             self.tokens.append(found.group())
             position = found.end()
         if position != len(raw):
-            raise BadRequest(f"The character {raw[position]!r} at position {position} of {raw!r} must be percent-encoded.")
+            raise BadRequest(
+                f"The character {raw[position]!r} at position {position} of {raw!r} must be percent-encoded."
+            )
 
     def peek(self, ahead: int = 0) -> str:
         place = self.at + ahead

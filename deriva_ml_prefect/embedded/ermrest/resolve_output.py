@@ -1,0 +1,191 @@
+"""Resolve what a read gives back: output columns, groups, aggregates, sorting and paging."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from deriva_ml_prefect.embedded.ermrest.model import Model, Type
+from deriva_ml_prefect.embedded.ermrest.plan import (
+    Aggregate,
+    Bin,
+    ColumnRef,
+    Output,
+    PagePlan,
+    PathPlan,
+    ReadPlan,
+)
+from deriva_ml_prefect.embedded.ermrest.resolve_filter import resolve_path
+from deriva_ml_prefect.embedded.ermrest.resolve_path import find_reference, find_source
+from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Item, Options, Page
+from deriva_ml_prefect.embedded.ermrest.types import FLOATS, INTEGERS, Stored, cast_literal
+from deriva_ml_prefect.embedded.errors import BadRequest, Conflict, NotImplementedHere
+
+INT8 = Type("int8")
+FLOAT8 = Type("float8")
+JSON = Type("json")
+AGGREGATES = ("min", "max", "avg", "sum", "cnt", "cnt_d", "array", "array_d")
+MOST_BINS = 100_000
+
+
+def resolve_read(model: Model, request: DataRequest, options: Options) -> ReadPlan:
+    """The whole plan of a GET. Raises Conflict for names, BadRequest for what the grammar cannot tell."""
+    path = resolve_path(model, request.path)
+    plan = {
+        "entity": _plan_entity,
+        "attribute": _plan_attribute,
+        "attributegroup": _plan_group,
+        "aggregate": _plan_aggregate,
+    }[request.resource](path, request)
+    _refuse_duplicates(plan.outputs)
+    if request.resource == "aggregate" and request.page.sort:
+        raise BadRequest("An aggregate is one row and cannot be sorted.")
+    return replace(plan, page=resolve_page(plan.outputs, request.page, options))
+
+
+def _plan_entity(path: PathPlan, _: DataRequest) -> ReadPlan:
+    outputs = tuple(Output(c.name, ColumnRef(path.current, c), c.type) for c in path.table.columns.values())
+    return ReadPlan(path, outputs, "row" if path.distinct else "none")
+
+
+def _plan_attribute(path: PathPlan, request: DataRequest) -> ReadPlan:
+    outputs = tuple(output for item in request.items for output in _resolve_item(path, item, aggregates=False))
+    return ReadPlan(path, outputs, "row" if path.distinct else "none")
+
+
+def _plan_group(path: PathPlan, request: DataRequest) -> ReadPlan:
+    keys = tuple(output for item in request.keys for output in _resolve_item(path, item, aggregates=False))
+    for key in keys:
+        if isinstance(key.expression, ColumnRef) and key.type.scalar == "json":
+            raise Conflict(f"Column {key.name} of type json cannot be a group key; jsonb can.")
+    items = tuple(output for item in request.items for output in _resolve_item(path, item, aggregates=True))
+    return ReadPlan(path, (*keys, *items), "keys", len(keys))
+
+
+def _plan_aggregate(path: PathPlan, request: DataRequest) -> ReadPlan:
+    for item in request.items:
+        if item.function is None:
+            raise BadRequest(f"The column {item.column} of an aggregate needs a function.")
+    items = tuple(output for item in request.items for output in _resolve_item(path, item, aggregates=True))
+    return ReadPlan(path, items, "all")
+
+
+def _refuse_duplicates(outputs: tuple[Output, ...]) -> None:
+    names = [output.name for output in outputs]
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRequest(f"The output column {twice!r} appears more than once.")
+
+
+def _resolve_item(path: PathPlan, item: Item, *, aggregates: bool) -> Iterator[Output]:
+    if item.function is not None:
+        yield _resolve_function(path, item, aggregates=aggregates)
+    elif item.column.parts[-1] == "*":
+        if item.alias is not None:
+            raise BadRequest("The wildcard '*' cannot be given an alias.")
+        source, _ = find_source(path, item.column)
+        prefix = f"{item.column.parts[0]}:" if len(item.column.parts) > 1 else ""
+        for column in path.sources[source].columns.values():
+            yield Output(prefix + column.name, ColumnRef(source, column), column.type)
+    else:
+        reference = find_reference(path, item.column)
+        yield Output(item.alias or reference.column.name, reference, reference.type)
+
+
+def _resolve_function(path: PathPlan, item: Item, *, aggregates: bool) -> Output:
+    function = item.function or ""
+    if function in ("trs", "tcrs"):
+        raise NotImplementedHere(f"The function {function} (rights of a row) is not offered.")
+    if function == "bin" and not aggregates:
+        return _resolve_bin(path, item)
+    if not aggregates or function not in AGGREGATES:
+        raise BadRequest(f"The function {function!r} is not known here.")
+    if item.alias is None:
+        raise BadRequest(f"The aggregate {function}({item.column}) needs an output name: NAME:={function}(..).")
+    if item.arguments:
+        raise BadRequest(f"The function {function} takes one column.")
+    if item.column.parts[-1] == "*":
+        return _resolve_star(path, item, item.alias)
+    reference = find_reference(path, item.column)
+    _check_aggregate(function, reference)
+    kind = {"cnt": INT8, "cnt_d": INT8, "sum": FLOAT8, "avg": FLOAT8, "array": JSON, "array_d": JSON}
+    return Output(item.alias, Aggregate(function, (reference,)), kind.get(function, reference.type))
+
+
+def _resolve_star(path: PathPlan, item: Item, alias: str) -> Output:
+    if item.function == "cnt":
+        if len(item.column.parts) > 1:
+            find_source(path, item.column)
+        return Output(alias, Aggregate("cnt", ()), INT8)
+    if item.function != "array":
+        raise BadRequest(f"The function {item.function} cannot be applied to '*'.")
+    source, _ = find_source(path, item.column)
+    columns = tuple(ColumnRef(source, column) for column in path.sources[source].columns.values())
+    return Output(alias, Aggregate("rows", columns, tuple(ref.column.name for ref in columns)), JSON)
+
+
+def _check_aggregate(function: str, reference: ColumnRef) -> None:
+    """Raise Conflict where PostgreSQL has no such function for the type."""
+    kind = reference.type
+    numeric = not kind.is_array and (kind.scalar in INTEGERS or kind.scalar in FLOATS)
+    unordered = not kind.is_array and kind.scalar in ("boolean", "json", "jsonb", "uuid")
+    impossible = (
+        (function in ("sum", "avg") and not numeric)
+        or (function in ("min", "max") and unordered)
+        or (function in ("cnt_d", "array_d") and kind.scalar == "json")
+    )
+    if impossible:
+        raise Conflict(f"The function {function} does not exist for column {reference.column.name} of type {kind.name}.")
+
+
+def _resolve_bin(path: PathPlan, item: Item) -> Output:
+    reference = find_reference(path, item.column)
+    kind = reference.type
+    if kind.is_array or (kind.scalar not in INTEGERS and kind.scalar not in FLOATS):
+        raise Conflict(f"Column {reference.column.name} of type {kind.name} cannot be divided into bins.")
+    if not 1 <= len(item.arguments) <= 3:
+        raise BadRequest("A bin is written bin(column;bins;least;largest).")
+    try:
+        bins = int(item.arguments[0])
+    except ValueError:
+        bins = 0
+    if not 1 <= bins <= MOST_BINS:
+        raise BadRequest(f"The number of bins must be from 1 to {MOST_BINS}, not {item.arguments[0]!r}.")
+    limits: list[Stored] = [cast_literal(kind, text) if text else None for text in item.arguments[1:]]
+    low, high = (*limits, None, None)[:2]
+    return Output(item.alias or reference.column.name, Bin(reference, bins, low, high), JSON)
+
+
+def resolve_page(outputs: tuple[Output, ...], page: Page, options: Options) -> PagePlan:
+    positions = {output.name: position for position, output in enumerate(outputs)}
+    keys = []
+    for key in page.sort:
+        if key.name not in positions:
+            raise BadRequest(f"The sort key {key.name!r} is not among the output columns.")
+        output = outputs[positions[key.name]]
+        if output.type.scalar == "json" and isinstance(output.expression, ColumnRef):
+            raise Conflict(f"Column {key.name} of type json cannot be sorted; jsonb can.")
+        keys.append((positions[key.name], key.descending))
+    limit = resolve_limit(options)
+    if page.before is not None and page.after is None and limit is None:
+        raise BadRequest("@before without @after needs a limit.")
+    kinds = [outputs[position].type for position, _ in keys]
+    return PagePlan(tuple(keys), _cast_bounds(kinds, page.after), _cast_bounds(kinds, page.before), limit)
+
+
+def _cast_bounds(kinds: list[Type], values: tuple[str | None, ...] | None) -> tuple[Stored, ...] | None:
+    if values is None:
+        return None
+    return tuple(None if v is None else cast_literal(kind, v) for kind, v in zip(kinds, values, strict=True))
+
+
+def resolve_limit(options: Options) -> int | None:
+    if options.limit is None or options.limit.lower() == "none":
+        return None
+    try:
+        limit = int(options.limit)
+    except ValueError:
+        raise BadRequest(f"The limit {options.limit!r} is neither a number nor 'none'.") from None
+    if limit < 0:
+        raise Conflict("The limit must not be negative.")
+    return min(limit, 2**62)

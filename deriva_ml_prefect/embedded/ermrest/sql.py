@@ -1,0 +1,352 @@
+"""SQL text of a plan: names from the model's physical ones only, every value a bound parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from deriva_ml_prefect.embedded.ermrest.model import Column, Table, Type
+from deriva_ml_prefect.embedded.ermrest.plan import (
+    Aggregate,
+    Bin,
+    Both,
+    ColumnRef,
+    Compare,
+    Condition,
+    Either,
+    IsNull,
+    Join,
+    Match,
+    Negation,
+    OneOf,
+    Output,
+    PagePlan,
+    PathPlan,
+    ReadPlan,
+)
+from deriva_ml_prefect.embedded.ermrest.types import Stored, is_float, is_json
+
+MOST_LISTED = 500
+"""Longer lists travel as one JSON parameter."""
+
+
+@dataclass(frozen=True)
+class Query:
+    text: str
+    parameters: tuple[Stored, ...]
+
+
+@dataclass
+class Writer:
+    """Collects the parameters while text is made, in the order in which the text names them.
+
+    `at` is the stored text of the moment that is read, None for the present.
+    """
+
+    at: str | None = None
+    parameters: list[Stored] = field(default_factory=list)
+
+    def bind(self, value: Stored) -> str:
+        self.parameters.append(value)
+        return f"?{len(self.parameters)}"
+
+
+def compile_read(plan: ReadPlan, at: str | None = None) -> Query:
+    """The rows of a plan, each value in its stored form, one SQL column for each output."""
+    writer = Writer(at)
+    expressions = [output_expression(writer, plan, output) for output in plan.outputs]
+    selected = ", ".join(f"{expression} AS o{i}" for i, expression in enumerate(expressions))
+    text = f"SELECT {selected} FROM {from_clause(writer, plan.path)}"
+    conditions = [condition(writer, part) for part in plan.path.conditions]
+    inline = plan.grouping == "none"
+    if inline:
+        conditions += page_conditions(writer, plan, expressions)
+    if conditions:
+        text += f" WHERE {balanced('AND', conditions)}"
+    text += group_clause(plan, expressions)
+    if not inline and (plan.page.after is not None or plan.page.before is not None):
+        names = [f"o{i}" for i in range(len(plan.outputs))]
+        bounds = page_conditions(writer, plan, names)
+        text = f"SELECT * FROM ({text}) WHERE {balanced('AND', bounds)}"
+    text = order_and_limit(writer, plan, text, expressions if inline else None)
+    return Query(text, tuple(writer.parameters))
+
+
+def compile_rowids(path: PathPlan) -> Query:
+    """SQLite's row numbers of the rows of the current table that the path reaches, each once."""
+    writer = Writer()
+    text = f"SELECT DISTINCT s{path.current}.rowid FROM {from_clause(writer, path)}"
+    conditions = [condition(writer, part) for part in path.conditions]
+    conditions.append(f"s{path.current}.rowid IS NOT NULL")
+    return Query(f"{text} WHERE {balanced('AND', conditions)}", tuple(writer.parameters))
+
+
+def source(writer: Writer, table: Table) -> str:
+    """The table's rows at the moment that is read."""
+    if writer.at is None:
+        return table.physical
+    columns = ", ".join(column.physical for column in table.columns.values())
+    began = table.columns["RMT"].physical
+    at = writer.bind(writer.at)
+    return (
+        f"(SELECT {columns} FROM {table.physical} WHERE {began} <= {at} UNION ALL "
+        f"SELECT {columns} FROM {table.history} WHERE {began} <= {at} AND until_ > {at})"
+    )
+
+
+def from_clause(writer: Writer, path: PathPlan) -> str:
+    text = f"{source(writer, path.sources[0])} AS s0"
+    for position, (table, join) in enumerate(zip(path.sources[1:], path.joins, strict=True), 1):
+        kind = f"{join.outer.upper()} JOIN" if join.outer else "JOIN"
+        text += f" {kind} {source(writer, table)} AS s{position} ON {join_condition(join)}"
+    return text
+
+
+def join_condition(join: Join) -> str:
+    alternatives = [
+        " AND ".join(f"{reference(left)} = {reference(right)}" for left, right in pairs) for pairs in join.alternatives
+    ]
+    return alternatives[0] if len(alternatives) == 1 else "(" + " OR ".join(f"({a})" for a in alternatives) + ")"
+
+
+def reference(column: ColumnRef) -> str:
+    return f"s{column.source}.{column.column.physical}"
+
+
+def balanced(operator: str, parts: Sequence[str]) -> str:
+    """The parts joined as a tree of little depth: SQLite refuses expressions that are 1000 deep."""
+    if len(parts) == 1:
+        return parts[0]
+    if len(parts) <= 8:
+        return "(" + f" {operator} ".join(parts) + ")"
+    half = len(parts) // 2
+    return f"({balanced(operator, parts[:half])} {operator} {balanced(operator, parts[half:])})"
+
+
+def condition(writer: Writer, part: Condition) -> str:
+    if isinstance(part, Negation):
+        return f"(NOT {condition(writer, part.operand)})"
+    if isinstance(part, Both):
+        return balanced("AND", [condition(writer, operand) for operand in part.operands])
+    if isinstance(part, Either):
+        return balanced("OR", [condition(writer, operand) for operand in part.operands])
+    if isinstance(part, IsNull):
+        return f"({reference(part.column)} IS NULL)"
+    if isinstance(part, OneOf):
+        return balanced("OR", [_one_of(writer, column, part.values) for column in part.columns])
+    if isinstance(part, Match):
+        return _match(writer, part)
+    return _compare(writer, part)
+
+
+def _compare(writer: Writer, part: Compare) -> str:
+    name = reference(part.column)
+    if part.column.type.is_array:
+        found = [f"EXISTS (SELECT 1 FROM json_each({name}) WHERE value {part.operator} {writer.bind(value)})"
+                 for value in part.values]
+        return f"(CASE WHEN {name} IS NULL THEN NULL ELSE {balanced('AND' if part.every else 'OR', found)} END)"
+    if part.operator == "=" and not part.every and len(part.values) > 1:
+        return f"({name} IN ({listed(writer, part.values)}))"
+    parts = [f"{name} {part.operator} {writer.bind(value)}" for value in part.values]
+    return "(" + balanced("AND" if part.every else "OR", parts) + ")"
+
+
+def listed(writer: Writer, values: Sequence[Stored]) -> str:
+    if len(values) <= MOST_LISTED:
+        return ", ".join(writer.bind(value) for value in values)
+    return f"SELECT value FROM json_each({writer.bind(orjson.dumps(values).decode())})"
+
+
+def _one_of(writer: Writer, column: ColumnRef, values: Sequence[str]) -> str:
+    name = reference(column)
+    inside = listed(writer, values)
+    if column.type.is_array:
+        return f"({name} IS NOT NULL AND EXISTS (SELECT 1 FROM json_each({name}) WHERE value IN ({inside})))"
+    return f"({name} IS NOT NULL AND {name} IN ({inside}))"
+
+
+def _match(writer: Writer, part: Match) -> str:
+    function = "match_folded_text" if part.fold_case else "match_text"
+    patterns = [writer.bind(pattern) for pattern in part.patterns]
+    operator = "AND" if part.every else "OR"
+    columns = []
+    for column in part.columns:
+        name = reference(column)
+        if column.type.is_array:
+            element = Type((column.type.base or column.type).scalar)
+            tests = [f"EXISTS (SELECT 1 FROM json_each({name}) WHERE {function}({p}, {text_form(element, 'value')}))"
+                     for p in patterns]
+        else:
+            tests = [f"{function}({p}, {text_form(column.type, name)})" for p in patterns]
+        columns.append(balanced(operator, tests))
+    if len(columns) > 1:
+        columns = [f"coalesce({test}, 0)" for test in columns]
+    return "(" + balanced("OR", columns) + ")"
+
+
+def text_form(kind: Type, expression: str) -> str:
+    """SQL for the text that PostgreSQL casts a value to."""
+    if not kind.is_array and kind.scalar == "boolean":
+        return f"(CASE {expression} WHEN 1 THEN 'true' WHEN 0 THEN 'false' END)"
+    return csv_form(kind, expression)
+
+
+def csv_form(kind: Type, expression: str, *, arrays_as_json: bool = False) -> str:
+    """SQL for the text of a value in CSV."""
+    if kind.is_array:
+        return expression if arrays_as_json else f"print_array({expression})"
+    scalar = kind.scalar
+    if scalar == "boolean":
+        return f"(CASE {expression} WHEN 1 THEN 't' WHEN 0 THEN 'f' END)"
+    if scalar in ("float4", "float8"):
+        return f"print_float({expression})"
+    if scalar == "timestamptz":
+        return f"replace(replace({expression}, 'T', ' '), '+00:00', '+00')"
+    if scalar == "timestamp":
+        return f"replace({expression}, 'T', ' ')"
+    return f"CAST({expression} AS TEXT)"
+
+
+def json_form(kind: Type, expression: str) -> str:
+    """SQL for a value as an argument of SQLite's JSON functions."""
+    if kind.is_array or is_json(kind):
+        return f"json({expression})"
+    if kind.scalar == "boolean":
+        return f"(CASE {expression} WHEN 1 THEN json('true') WHEN 0 THEN json('false') END)"
+    if is_float(kind):
+        return f"json(print_float_json({expression}))"
+    return expression
+
+
+def output_expression(writer: Writer, plan: ReadPlan, output: Output) -> str:
+    expression = output.expression
+    if isinstance(expression, ColumnRef):
+        return reference(expression)
+    if isinstance(expression, Bin):
+        return _bin(writer, plan, expression)
+    return _aggregate(expression)
+
+
+def _aggregate(expression: Aggregate) -> str:
+    function = expression.function
+    if function == "rows":
+        pairs = ", ".join(
+            f"{_text_literal(name)}, {json_form(column.type, reference(column))}"
+            for name, column in zip(expression.names, expression.columns, strict=True)
+        )
+        return f"(CASE WHEN count(*) THEN json_group_array(json_object({pairs})) END)"
+    if not expression.columns:
+        return "count(*)"
+    (column,) = expression.columns
+    name = reference(column)
+    if function == "cnt":
+        return f"count({name})"
+    if function == "cnt_d":
+        return f"count(DISTINCT {name})"
+    if function in ("array", "array_d"):
+        distinct = "DISTINCT " if function == "array_d" else ""
+        return f"(CASE WHEN count(*) THEN json_group_array({distinct}{json_form(column.type, name)}) END)"
+    if function in ("sum", "avg"):
+        return f"{function}(CAST({name} AS REAL))"
+    return f"{function}({name})"
+
+
+def _text_literal(text: str) -> str:
+    """A name of the model (never a value of a request) as an SQL text."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _bin(writer: Writer, plan: ReadPlan, expression: Bin) -> str:
+    name = reference(expression.column)
+    limits = []
+    for function, limit in (("min", expression.low), ("max", expression.high)):
+        if limit is not None:
+            limits.append(writer.bind(limit))
+            continue
+        inner = f"SELECT {function}({name}) FROM {from_clause(writer, plan.path)}"
+        conditions = [condition(writer, part) for part in plan.path.conditions]
+        limits.append(f"({inner}{' WHERE ' + balanced('AND', conditions) if conditions else ''})")
+    return f"find_bin({name}, {writer.bind(expression.bins)}, {limits[0]}, {limits[1]})"
+
+
+def group_clause(plan: ReadPlan, expressions: Sequence[str]) -> str:
+    if plan.grouping == "row":
+        key = _shortest_key(plan.path.table)
+        return " GROUP BY " + ", ".join(f"s{plan.path.current}.{column.physical}" for column in key)
+    if plan.grouping == "keys":
+        return " GROUP BY " + ", ".join(expressions[: plan.keys])
+    return ""
+
+
+def _shortest_key(table: Table) -> list[Column]:
+    keys = [[table.columns[name] for name in key.columns] for key in table.keys]
+    strict = [key for key in keys if not any(column.nullok for column in key)]
+    return min(strict, key=len, default=list(table.columns.values()))
+
+
+def page_conditions(writer: Writer, plan: ReadPlan, names: Sequence[str]) -> list[str]:
+    page = plan.page
+    conditions = []
+    keys = [(names[position], plan.outputs[position], descending) for position, descending in page.keys]
+    if page.after is not None:
+        conditions.append(_beyond(writer, keys, page.after, forward=True))
+    if page.before is not None:
+        conditions.append(_beyond(writer, keys, page.before, forward=False))
+    return conditions
+
+
+def _beyond(
+    writer: Writer, keys: list[tuple[str, Output, bool]], values: Sequence[Stored], *, forward: bool
+) -> str:
+    """Rows that sort after (or before) the values: the first key that differs decides. Null is larger than all."""
+    alternatives = []
+    equal: list[str] = []
+    for (name, output, descending), value in zip(keys, values, strict=True):
+        larger = forward != descending
+        step = _larger(writer, name, output, value) if larger else _smaller(writer, name, value)
+        alternatives.append(" AND ".join((*equal, step)))
+        equal.append(f"{name} IS {writer.bind(value)}")
+    return balanced("OR", [f"({alternative})" for alternative in alternatives])
+
+
+def _larger(writer: Writer, name: str, output: Output, value: Stored) -> str:
+    if value is None:
+        return "0"
+    beyond = f"{name} > {writer.bind(value)}"
+    return beyond if _is_not_null(output) else f"({beyond} OR {name} IS NULL)"
+
+
+def _smaller(writer: Writer, name: str, value: Stored) -> str:
+    return f"{name} IS NOT NULL" if value is None else f"{name} < {writer.bind(value)}"
+
+
+def _is_not_null(output: Output) -> bool:
+    return isinstance(output.expression, ColumnRef) and not output.expression.column.nullok
+
+
+def order_and_limit(writer: Writer, plan: ReadPlan, text: str, expressions: Sequence[str] | None) -> str:
+    page: PagePlan = plan.page
+    if page.keys:
+        backward = page.before is not None and page.after is None
+        text += f" ORDER BY {_order(plan, expressions, backward=backward)}"
+        if backward:
+            text = f"SELECT * FROM ({text} LIMIT {writer.bind(page.limit)}) ORDER BY {_order(plan, None, backward=False)}"
+            return text
+    if page.limit is not None:
+        text += f" LIMIT {writer.bind(page.limit)}"
+    return text
+
+
+def _order(plan: ReadPlan, expressions: Sequence[str] | None, *, backward: bool) -> str:
+    terms = []
+    outer = any(join.outer for join in plan.path.joins)
+    for position, descending in plan.page.keys:
+        name = expressions[position] if expressions else f"o{position}"
+        down = descending != backward
+        term = f"{name}{' DESC' if down else ''}"
+        if outer or not _is_not_null(plan.outputs[position]):
+            term += " NULLS FIRST" if down else " NULLS LAST"
+        terms.append(term)
+    return ", ".join(terms)

@@ -1,0 +1,368 @@
+"""Values of the column types: from what a client writes to what SQLite stores, for single literals and whole columns.
+
+Stored forms: boolean 0/1; integers INTEGER; floats REAL (NaN as the text `NaN`, which sorts last as in PostgreSQL);
+json, jsonb and arrays as JSON text; dates and times as ISO text that sorts by time; everything else TEXT.
+A value that its type refuses is errors.BadRequest; one that a domain's own check refuses is errors.Conflict.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any, Final
+from uuid import UUID
+
+from deriva_ml_prefect.embedded.errors import BadRequest, Conflict
+from deriva_ml_prefect.embedded.ermrest.clock import decode_urlb32
+from deriva_ml_prefect.embedded.ermrest.dates import (
+    parse_date,
+    parse_time,
+    parse_timestamp,
+    parse_timestamptz,
+    parse_timetz,
+)
+from deriva_ml_prefect.embedded.ermrest.interval import parse_interval
+from deriva_ml_prefect.embedded.ermrest.model import Column, Type
+
+Stored = str | int | float | None
+QUOTED_EMPTY: Final = "\0"
+"""How the CSV reader hands on a quoted empty field: the empty text, and not null."""
+
+
+class Absent:
+    """Type of ABSENT: the input row has no such key. Null for every type; for json types unlike an explicit null."""
+
+
+ABSENT: Final = Absent()
+
+INTEGERS: Final = {"int2": 15, "int4": 31, "int8": 63, "serial2": 15, "serial4": 31, "serial8": 63}
+"""Bits of magnitude."""
+FLOATS: Final = ("float4", "float8")
+JSONS: Final = ("json", "jsonb")
+_INTEGER = re.compile(r"\s*[+-]?[0-9]+\s*", re.ASCII)
+_FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+_COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
+_BOOLEANS = {word[:n]: 1 for word in ("true", "yes") for n in range(1, len(word) + 1)}
+_BOOLEANS |= {word[:n]: 0 for word in ("false", "no") for n in range(1, len(word) + 1)}
+_BOOLEANS |= {"on": 1, "off": 0, "of": 0, "1": 1, "0": 0}
+
+
+def is_json(kind: Type) -> bool:
+    return not kind.is_array and kind.scalar in JSONS
+
+
+def is_integer(kind: Type) -> bool:
+    return not kind.is_array and kind.scalar in INTEGERS
+
+
+def is_float(kind: Type) -> bool:
+    return not kind.is_array and kind.scalar in FLOATS
+
+
+def json_text(value: Any) -> str:
+    """JSON as jsonb prints it: `, ` and `: `, keys by length and then by code point."""
+    return json.dumps(_ordered(value), ensure_ascii=False)
+
+
+def _ordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _ordered(value[key]) for key in sorted(value, key=lambda k: (len(k.encode()), k.encode()))}
+    if isinstance(value, list):
+        return [_ordered(member) for member in value]
+    return value
+
+
+def text_of_json(value: Any) -> str | None:
+    """Text of a member of a JSON document, as PostgreSQL's `->>` gives it."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return format(Decimal(repr(value)), "f")
+    return json_text(value)
+
+
+def parse_integer(text: str, bits: int) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise ValueError(f"{text!r} is not an integer")
+    value = int(text) if len(text) < 40 else 2**63
+    if not -(2**bits) <= value < 2**bits:
+        raise ValueError(f"{text.strip()} is out of range")
+    return value
+
+
+def parse_float8(text: str) -> Stored:
+    word = text.strip().lower()
+    if word == "nan":
+        return "NaN"
+    if word.lstrip("+-") in ("inf", "infinity") and len(word) - len(word.lstrip("+-")) < 2:
+        return float(word)
+    if not _FLOAT.fullmatch(word):
+        raise ValueError(f"{text!r} is not a number")
+    value = float(word)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{word} is out of range")
+    return value
+
+
+def parse_float4(text: str) -> Stored:
+    """The double nearest to the shortest decimal that names the same single-precision number."""
+    value = parse_float8(text)
+    if not isinstance(value, float) or value in (float("inf"), float("-inf")):
+        return value
+    try:
+        packed = struct.pack("<f", value)
+    except OverflowError:
+        raise ValueError(f"{text.strip()} is out of range") from None
+    value = float(struct.unpack("<f", packed)[0])
+    for digits in range(1, 10):
+        shortest = float(f"{value:.{digits}g}")
+        try:
+            if struct.pack("<f", shortest) == packed:
+                return shortest
+        except OverflowError:
+            continue
+    return value
+
+
+def parse_boolean(text: str) -> int:
+    try:
+        return _BOOLEANS[text.strip().lower()]
+    except KeyError:
+        raise ValueError(f"{text!r} is not a boolean") from None
+
+
+def parse_text(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("the character NUL cannot be stored")
+    return text
+
+
+def parse_json(text: str) -> str:
+    try:
+        return json_text(json.loads(text, parse_constant=_refuse_constant))
+    except RecursionError:
+        raise ValueError("the JSON is nested too deep") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse_uuid(text: str) -> str:
+    return str(UUID(text.strip()))
+
+
+_PARSERS: Final[dict[str, Callable[[str], Stored]]] = {
+    "text": parse_text,
+    "boolean": parse_boolean,
+    "float4": parse_float4,
+    "float8": parse_float8,
+    "json": parse_json,
+    "jsonb": parse_json,
+    "uuid": parse_uuid,
+    "date": parse_date,
+    "timestamp": parse_timestamp,
+    "timestamptz": parse_timestamptz,
+    "time": parse_time,
+    "timetz": parse_timetz,
+    "interval": parse_interval,
+}
+
+
+def scalar_parser(kind: Type) -> Callable[[str], Stored]:
+    """Parser of one text for a type that is no array. It raises ValueError."""
+    bits = INTEGERS.get(kind.scalar)
+    if bits is not None:
+        return lambda text: parse_integer(text, bits)
+    return _PARSERS.get(kind.scalar, parse_text)
+
+
+def check_domain(kind: Type, values: Sequence[Stored]) -> None:
+    """Raise Conflict for a value that the domain's own rule refuses."""
+    if kind.name == "color_rgb_hex":
+        for value in values:
+            if value is not None and not _COLOUR.fullmatch(str(value)):
+                raise Conflict(f"The value {value!r} is not a colour such as #A0B1C2.")
+    elif kind.name == "ermrest_rid":
+        for value in values:
+            if value is not None:
+                try:
+                    decode_urlb32(str(value))
+                except ValueError:
+                    raise Conflict(f"The value {value!r} is not a RID.") from None
+
+
+def parse_array(text: str) -> list[Any]:
+    """Members of an array written as PostgreSQL does (`{a,"b c",NULL}`) or as a JSON list. Raises ValueError."""
+    stripped = text.strip()
+    if stripped.startswith("["):
+        members = json.loads(stripped)
+        if isinstance(members, list):
+            return members
+    if len(stripped) < 2 or stripped[0] != "{" or stripped[-1] != "}":
+        raise ValueError(f"{text!r} is not an array")
+    inner = stripped[1:-1]
+    if not inner.strip():
+        return []
+    members = []
+    position = 0
+    while True:
+        found = _MEMBER.match(inner, position)
+        if found is None:
+            raise ValueError(f"{text!r} is not an array")
+        quoted, bare = found.groups()
+        if quoted is not None:
+            members.append(re.sub(r"\\(.)", r"\1", quoted, flags=re.S))
+        else:
+            word = re.sub(r"\\(.)", r"\1", bare.strip(), flags=re.S)
+            members.append(None if bare.strip().lower() == "null" else word)
+        position = found.end()
+        if position >= len(inner):
+            return members
+        position += 1
+        if position == len(inner):
+            raise ValueError(f"{text!r} is not an array")
+
+
+_MEMBER = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"\s*|((?:[^",{}\\]|\\.)+))(?=,|$)', re.S)
+
+
+def cast_array(kind: Type, members: list[Any]) -> str:
+    """Stored form of an array. Raises ValueError."""
+    element = kind.base or kind
+    values: list[Any]
+    if is_json(element):
+        values = [None if member is None else _ordered(member) for member in members]
+    else:
+        parse = scalar_parser(element)
+        texts = [text_of_json(member) for member in members]
+        values = [None if text is None else parse(text) for text in texts]
+        if element.scalar == "boolean":
+            values = [None if value is None else bool(value) for value in values]
+        check_domain(element, [str(v) if v is not None else None for v in values])
+    return json.dumps(values, ensure_ascii=False)
+
+
+def _refusal(column: Column, error: ValueError) -> BadRequest:
+    return BadRequest(f"Column {column.name} of type {column.type.name}: {error}.")
+
+
+def cast_json_column(column: Column, values: Sequence[Any]) -> Sequence[Stored]:
+    """Stored forms of one column of a JSON body; ABSENT among them is null."""
+    kind = column.type
+    if is_json(kind):
+        return [None if value is ABSENT else json_text(value) for value in values]
+    kinds = set(map(type, values))
+    if Absent in kinds:
+        values = [None if value is ABSENT else value for value in values]
+        kinds = kinds - {Absent} | {type(None)}
+    if kind.is_array:
+        return [None if value is None else _cast_json_array(column, value) for value in values]
+    cast = _cast_plain(kind, kinds, values)
+    if cast is None:
+        cast = _parse_each(column, [text_of_json(value) for value in values])
+    check_domain(kind, cast)
+    return cast
+
+
+def _cast_plain(kind: Type, kinds: set[type], values: Sequence[Any]) -> Sequence[Stored] | None:
+    """The values themselves where all have the Python type that is stored, else None: the quick way for most input."""
+    scalar = kind.scalar
+    kinds = kinds - {type(None)}
+    if not kinds:
+        return values
+    if kinds == {str} and scalar == "text":
+        return None if any("\0" in value for value in values if value) else values
+    if kinds == {int} and scalar in INTEGERS:
+        bits = INTEGERS[scalar]
+        numbers = [value for value in values if value is not None]
+        return values if -(2**bits) <= min(numbers) and max(numbers) < 2**bits else None
+    if kinds <= {int, float} and scalar == "float8":
+        return [None if value is None else float(value) for value in values]
+    if kinds == {bool} and scalar == "boolean":
+        return [None if value is None else int(value) for value in values]
+    return None
+
+
+def _cast_json_array(column: Column, value: Any) -> str:
+    if not isinstance(value, list):
+        raise BadRequest(f"Column {column.name} of type {column.type.name} needs a list, not {value!r:.80}.")
+    try:
+        return cast_array(column.type, value)
+    except ValueError as error:
+        raise _refusal(column, error) from None
+
+
+def cast_text_column(column: Column, values: Sequence[str]) -> Sequence[Stored]:
+    """Stored forms of one column of a CSV body: an empty text is null, QUOTED_EMPTY the empty text."""
+    kind = column.type
+    if kind.scalar == "text" and not kind.is_array:
+        cast: Sequence[Stored] = [None if v == "" else ("" if v == QUOTED_EMPTY else v) for v in values]
+        if any("\0" in value for value in cast if isinstance(value, str)):
+            raise BadRequest(f"Column {column.name}: the character NUL cannot be stored.")
+        check_domain(kind, cast)
+        return cast
+    texts = [None if v == "" else ("" if v == QUOTED_EMPTY else v) for v in values]
+    if kind.is_array:
+        try:
+            return [None if text is None else cast_array(kind, parse_array(text)) for text in texts]
+        except ValueError as error:
+            raise _refusal(column, error) from None
+    return _parse_each(column, texts)
+
+
+def _parse_each(column: Column, texts: Sequence[str | None]) -> list[Stored]:
+    kind = column.type
+    bits = INTEGERS.get(kind.scalar)
+    if bits is not None:
+        numbers = _parse_integers(texts, bits)
+        if numbers is not None:
+            return numbers
+    parse = scalar_parser(kind)
+    try:
+        return [None if text is None else parse(text) for text in texts]
+    except ValueError as error:
+        raise _refusal(column, error) from None
+
+
+_DIGITS_ONLY = re.compile(r"[0-9+\-,\s]*", re.ASCII)
+
+
+def _parse_integers(texts: Sequence[str | None], bits: int) -> list[Stored] | None:
+    """A whole column of integers at once; None where one needs a closer look."""
+    if not _DIGITS_ONLY.fullmatch(",".join(filter(None, texts))):
+        return None
+    try:
+        numbers: list[Stored] = [None if text is None else int(text) for text in texts]
+    except ValueError:
+        return None
+    present = [number for number in numbers if isinstance(number, int)]
+    if present and not (-(2**bits) <= min(present) and max(present) < 2**bits):
+        return None
+    return numbers
+
+
+def cast_literal(kind: Type, text: str) -> Stored:
+    """Stored form of a literal in a URL, for a comparison with values of `kind` (of its elements, if an array).
+
+    Raises BadRequest for what is no number, Conflict for a literal that another type refuses: so does ERMrest.
+    """
+    element = kind.base if kind.is_array and kind.base else kind
+    scalar = element.scalar
+    try:
+        if scalar in INTEGERS:
+            if not _INTEGER.fullmatch(text) or len(text) > 400:
+                raise BadRequest(f"The value {text!r:.80} is not an integer.")
+            value = int(text)
+            return value if -(2**63) <= value < 2**63 else float(value)
+        if scalar in FLOATS:
+            return scalar_parser(element)(text)
+        return scalar_parser(element)(text)
+    except OverflowError:
+        return float("-inf") if text.strip().startswith("-") else float("inf")
+    except ValueError as error:
+        refuse = BadRequest if scalar in FLOATS else Conflict
+        raise refuse(f"A value for type {element.name}: {error}.") from None
