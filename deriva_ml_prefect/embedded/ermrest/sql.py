@@ -32,6 +32,10 @@ MOST_LISTED = 500
 """Longer lists travel as one JSON parameter."""
 
 
+Keys = list[tuple[str, Output, bool]]
+"""Sort keys: SQL name, output, whether descending."""
+
+
 @dataclass(frozen=True)
 class Query:
     text: str
@@ -117,6 +121,8 @@ def reference(column: ColumnRef) -> str:
 
 def balanced(operator: str, parts: Sequence[str]) -> str:
     """The parts joined as a tree of little depth: SQLite refuses expressions that are 1000 deep."""
+    if not parts:
+        return "1" if operator == "AND" else "0"
     if len(parts) == 1:
         return parts[0]
     if len(parts) <= 8:
@@ -226,14 +232,14 @@ def output_expression(writer: Writer, plan: ReadPlan, output: Output) -> str:
         return reference(expression)
     if isinstance(expression, Bin):
         return _bin(writer, plan, expression)
-    return _aggregate(expression)
+    return _aggregate(writer, expression)
 
 
-def _aggregate(expression: Aggregate) -> str:
+def _aggregate(writer: Writer, expression: Aggregate) -> str:
     function = expression.function
     if function == "rows":
         pairs = ", ".join(
-            f"{_text_literal(name)}, {json_form(column.type, reference(column))}"
+            f"{writer.bind(name)}, {json_form(column.type, reference(column))}"
             for name, column in zip(expression.names, expression.columns, strict=True)
         )
         return f"(CASE WHEN count(*) THEN json_group_array(json_object({pairs})) END)"
@@ -251,11 +257,6 @@ def _aggregate(expression: Aggregate) -> str:
     if function in ("sum", "avg"):
         return f"{function}(CAST({name} AS REAL))"
     return f"{function}({name})"
-
-
-def _text_literal(text: str) -> str:
-    """A name of the model (never a value of a request) as an SQL text."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _bin(writer: Writer, plan: ReadPlan, expression: Bin) -> str:
@@ -291,39 +292,40 @@ def page_conditions(writer: Writer, plan: ReadPlan, names: Sequence[str]) -> lis
     conditions = []
     keys = [(names[position], plan.outputs[position], descending) for position, descending in page.keys]
     if page.after is not None:
-        conditions.append(_beyond(writer, keys, page.after, forward=True))
+        conditions.append(_beyond(writer, plan, keys, page.after, forward=True))
     if page.before is not None:
-        conditions.append(_beyond(writer, keys, page.before, forward=False))
+        conditions.append(_beyond(writer, plan, keys, page.before, forward=False))
     return conditions
 
 
 def _beyond(
-    writer: Writer, keys: list[tuple[str, Output, bool]], values: Sequence[Stored], *, forward: bool
+    writer: Writer, plan: ReadPlan, keys: Keys, values: Sequence[Stored], *, forward: bool
 ) -> str:
     """Rows that sort after (or before) the values: the first key that differs decides. Null is larger than all."""
     alternatives = []
     equal: list[str] = []
     for (name, output, descending), value in zip(keys, values, strict=True):
         larger = forward != descending
-        step = _larger(writer, name, output, value) if larger else _smaller(writer, name, value)
+        step = _larger(writer, name, value, is_never_null(plan, output)) if larger else _smaller(writer, name, value)
         alternatives.append(" AND ".join((*equal, step)))
         equal.append(f"{name} IS {writer.bind(value)}")
     return balanced("OR", [f"({alternative})" for alternative in alternatives])
 
 
-def _larger(writer: Writer, name: str, output: Output, value: Stored) -> str:
+def _larger(writer: Writer, name: str, value: Stored, never_null: bool) -> str:
     if value is None:
         return "0"
     beyond = f"{name} > {writer.bind(value)}"
-    return beyond if _is_not_null(output) else f"({beyond} OR {name} IS NULL)"
+    return beyond if never_null else f"({beyond} OR {name} IS NULL)"
 
 
 def _smaller(writer: Writer, name: str, value: Stored) -> str:
     return f"{name} IS NOT NULL" if value is None else f"{name} < {writer.bind(value)}"
 
 
-def _is_not_null(output: Output) -> bool:
-    return isinstance(output.expression, ColumnRef) and not output.expression.column.nullok
+def is_never_null(plan: ReadPlan, output: Output) -> bool:
+    outer = any(join.outer for join in plan.path.joins)
+    return not outer and isinstance(output.expression, ColumnRef) and not output.expression.column.nullok
 
 
 def order_and_limit(writer: Writer, plan: ReadPlan, text: str, expressions: Sequence[str] | None) -> str:
@@ -341,12 +343,11 @@ def order_and_limit(writer: Writer, plan: ReadPlan, text: str, expressions: Sequ
 
 def _order(plan: ReadPlan, expressions: Sequence[str] | None, *, backward: bool) -> str:
     terms = []
-    outer = any(join.outer for join in plan.path.joins)
     for position, descending in plan.page.keys:
         name = expressions[position] if expressions else f"o{position}"
         down = descending != backward
         term = f"{name}{' DESC' if down else ''}"
-        if outer or not _is_not_null(plan.outputs[position]):
+        if not is_never_null(plan, plan.outputs[position]):
             term += " NULLS FIRST" if down else " NULLS LAST"
         terms.append(term)
     return ", ".join(terms)

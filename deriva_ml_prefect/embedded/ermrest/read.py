@@ -1,0 +1,122 @@
+"""Answer a GET of data: entity, attribute, attributegroup and aggregate, now or at a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+from deriva_ml_prefect.embedded.ermrest.acl import Access, require, require_columns, roles_of, row_rule
+from deriva_ml_prefect.embedded.ermrest.catalogs import Catalog, Reading
+from deriva_ml_prefect.embedded.ermrest.clock import Moment
+from deriva_ml_prefect.embedded.ermrest.model import Column, Model, Table
+from deriva_ml_prefect.embedded.ermrest.negotiation import form_headers, negotiate
+from deriva_ml_prefect.embedded.ermrest.plan import (
+    Aggregate,
+    Both,
+    ColumnRef,
+    Compare,
+    Condition,
+    Either,
+    IsNull,
+    Match,
+    Negation,
+    OneOf,
+    PathPlan,
+    ReadPlan,
+)
+from deriva_ml_prefect.embedded.ermrest.preconditions import tagged, unchanged
+from deriva_ml_prefect.embedded.ermrest.representation import Shape, render
+from deriva_ml_prefect.embedded.ermrest.resolve_output import resolve_read
+from deriva_ml_prefect.embedded.ermrest.sql import compile_read
+from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Options
+from deriva_ml_prefect.embedded.http import Client, Request, Response
+
+
+def answer_read(
+    catalog: Catalog, at: Moment | None, tree: DataRequest, options: Options, request: Request
+) -> Response:
+    """The rows, streamed from one snapshot of the file; an error of the query is raised before the answer begins."""
+    form = negotiate(request, options)
+    with ExitStack() as stack:
+        reading = stack.enter_context(catalog.reading(request, at))
+        not_modified = unchanged(request, reading.revision)
+        if not_modified is not None:
+            return not_modified
+        plan = resolve_read(reading.visible, tree, options)
+        plan = replace(plan, path=restrict_path(reading.model, plan.path, request.client, "select"))
+        require_reading(reading.model, plan, request.client)
+        pieces = _pieces(reading, plan, form, options)
+        first = next(pieces, b"")
+        second = next(pieces, None)
+        headers = (*form_headers(form, options), *tagged(request, reading.revision))
+        if second is None:
+            return Response(200, headers, first)
+        return Response(200, headers, _stream(stack.pop_all(), first + second, pieces))
+
+
+def _pieces(reading: Reading, plan: ReadPlan, form: str, options: Options) -> Iterator[bytes]:
+    query = compile_read(plan, reading.at.text if reading.at else None)
+    shape = Shape(tuple(o.name for o in plan.outputs), tuple(o.type for o in plan.outputs))
+    return render(reading.connection, query, shape, form, arrays_as_json=options.arrays == "json")
+
+
+def _stream(stack: ExitStack, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    with stack:
+        yield first
+        yield from rest
+
+
+def restrict_path(model: Model, path: PathPlan, client: Client | None, right: str) -> PathPlan:
+    """Require `select` of every table of the path and `right` of the current one.
+
+    Where the client has a right for some rows only, the path is narrowed to them. Raises Forbidden or Unauthorized.
+    """
+    access = Access(model, roles_of(client))
+    conditions: list[Condition] = []
+    for position, seen in enumerate(path.sources):
+        table = model.schemas[seen.schema].tables[seen.name]
+        for needed in dict.fromkeys(("select", right if position == path.current else "select")):
+            if require(model, table, client, needed) is None:
+                columns = tuple(ColumnRef(position, column) for column in row_rule(access, table, needed))
+                conditions.append(OneOf(columns, tuple(sorted(access.roles))) if columns else Either(()))
+    return replace(path, conditions=(*path.conditions, *conditions)) if conditions else path
+
+
+def require_reading(model: Model, plan: ReadPlan, client: Client | None) -> None:
+    """Raise Forbidden or Unauthorized where a column that the plan names may not be read."""
+    named: dict[tuple[str, str], dict[str, Column]] = {}
+    for reference in _references(plan):
+        table: Table = plan.path.sources[reference.source]
+        named.setdefault(table.full_name, {})[reference.column.name] = reference.column
+    for (schema, name), columns in named.items():
+        table = model.schemas[schema].tables[name]
+        require_columns(model, table, columns.values(), client, "select")
+
+
+def _references(plan: ReadPlan) -> Iterator[ColumnRef]:
+    for output in plan.outputs:
+        if isinstance(output.expression, ColumnRef):
+            yield output.expression
+        elif isinstance(output.expression, Aggregate):
+            yield from output.expression.columns
+        else:
+            yield output.expression.column
+    for join in plan.path.joins:
+        for pairs in join.alternatives:
+            for pair in pairs:
+                yield from pair
+    for part in plan.path.conditions:
+        yield from _named_in(part)
+
+
+def _named_in(part: Condition) -> Iterator[ColumnRef]:
+    if isinstance(part, Compare | IsNull):
+        yield part.column
+    elif isinstance(part, Match):
+        yield from part.columns
+    elif isinstance(part, Negation):
+        yield from _named_in(part.operand)
+    elif isinstance(part, Both | Either):
+        for operand in part.operands:
+            yield from _named_in(operand)

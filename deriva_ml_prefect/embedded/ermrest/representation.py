@@ -1,0 +1,126 @@
+"""Rows of a query as bytes: a JSON array, a stream of JSON objects, or CSV as PostgreSQL writes it.
+
+Pieces are made as they are asked for, so an answer of any size needs the memory of one batch of rows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from deriva_ml_prefect.embedded.ermrest.model import Type
+from deriva_ml_prefect.embedded.ermrest.negotiation import CSV, JSON
+from deriva_ml_prefect.embedded.ermrest.sql import Query, csv_form
+from deriva_ml_prefect.embedded.ermrest.types import is_float, is_integer, is_json
+
+BATCH: Final = 2000
+_NEVER_QUOTED: Final = ("boolean", "timestamptz", "timestamp", "date", "time", "timetz", "uuid", "float4", "float8")
+Values = Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is needed of a row's columns: their names and types, in order."""
+
+    names: tuple[str, ...]
+    types: tuple[Type, ...]
+
+
+def render(
+    connection: sqlite3.Connection, query: Query, shape: Shape, form: str, *, arrays_as_json: bool = False
+) -> Iterator[bytes]:
+    """Run the query and yield its rows in the given form.
+
+    `query` gives one column for each of the shape's, named o0, o1, ..
+    """
+    if form == CSV:
+        return _render_csv(connection, query, shape, arrays_as_json=arrays_as_json)
+    return _render_json(connection, query, shape, as_array=form == JSON)
+
+
+def _render_json(
+    connection: sqlite3.Connection, query: Query, shape: Shape, *, as_array: bool
+) -> Iterator[bytes]:
+    cursor = connection.execute(query.text, query.parameters)
+    first = True
+    while rows := cursor.fetchmany(BATCH):
+        objects = json_objects(rows, shape)
+        if as_array:
+            piece = orjson.dumps(objects)
+            yield (b"[" if first else b",\n") + piece[1:-1]
+        else:
+            yield b"\n".join([orjson.dumps(member) for member in objects]) + b"\n"
+        first = False
+    if as_array:
+        yield b"[]\n" if first else b"]\n"
+
+
+def json_objects(rows: Sequence[tuple[Any, ...]], shape: Shape) -> list[dict[str, Any]]:
+    """Rows as objects that orjson writes as ERMrest would."""
+    names = shape.names
+    changes = [(position, change) for position, kind in enumerate(shape.types) if (change := _changer(kind))]
+    if not changes:
+        return [dict(zip(names, row, strict=True)) for row in rows]
+    columns: list[Values] = list(zip(*rows, strict=True))
+    for position, change in changes:
+        columns[position] = change(columns[position])
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _changer(kind: Type) -> Callable[[Values], Values] | None:
+    if kind.is_array or is_json(kind):
+        return _as_fragments
+    if kind.scalar == "boolean":
+        return _as_booleans
+    return _as_numbers if is_float(kind) else None
+
+
+def _as_fragments(values: Values) -> Values:
+    fragment = orjson.Fragment
+    return [None if value is None else fragment(value) for value in values]
+
+
+def _as_booleans(values: Values) -> Values:
+    return [None if value is None else bool(value) for value in values]
+
+
+def _as_numbers(values: Values) -> Values:
+    """JSON has no infinity: PostgreSQL writes it as a string."""
+    infinity = float("inf")
+    if infinity in values or -infinity in values:
+        return [{infinity: "Infinity", -infinity: "-Infinity"}.get(value, value) for value in values]
+    return values
+
+
+def _render_csv(
+    connection: sqlite3.Connection, query: Query, shape: Shape, *, arrays_as_json: bool
+) -> Iterator[bytes]:
+    yield (",".join(quote_field(name) for name in shape.names) + "\n").encode()
+    fields = [
+        csv_field(kind, f"o{position}", arrays_as_json=arrays_as_json) for position, kind in enumerate(shape.types)
+    ]
+    line = " || ',' || ".join(fields)
+    cursor = connection.execute(f"SELECT {line} || char(10) FROM ({query.text})", query.parameters)
+    while rows := cursor.fetchmany(BATCH):
+        yield "".join([row[0] for row in rows]).encode()
+
+
+def quote_field(text: str) -> str:
+    if text == "" or any(char in text for char in ',"\n\r'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def csv_field(kind: Type, expression: str, *, arrays_as_json: bool = False) -> str:
+    """SQL for one field: null is nothing, the empty text `""`, and quotes stand where they must."""
+    form = csv_form(kind, expression, arrays_as_json=arrays_as_json)
+    if not kind.is_array and (is_integer(kind) or kind.scalar in _NEVER_QUOTED or kind.name == "ermrest_rid"):
+        return f"ifnull({expression if is_integer(kind) else form}, '')"
+    return (
+        f"(CASE WHEN {expression} IS NULL THEN '' WHEN {form} = '' OR {form} GLOB '*[\",\r\n]*' "
+        f"THEN '\"' || replace({form}, '\"', '\"\"') || '\"' ELSE {form} END)"
+    )
