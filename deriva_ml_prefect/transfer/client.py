@@ -6,6 +6,7 @@ Paths go out exactly as given, percent-encoded by the caller, because punctuatio
 from __future__ import annotations
 
 import json as json_module
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -44,7 +45,7 @@ class HttpClient:
         base_url: str,
         *,
         credential: Mapping[str, str] | None = None,
-        verify: bool | str = True,
+        verify: bool | ssl.SSLContext = True,
         timeout: float = 60.0,
         retries: int = 5,
         sleep: Callable[[float], None] = time.sleep,

@@ -1,0 +1,1 @@
+"""ERMrest and Hatrac, one catalog concept a file."""

@@ -1,0 +1,99 @@
+"""Workflows: which code an execution runs. One row for one piece of code, however many executions use it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deriva_ml_prefect.catalog.connection import Catalog
+from deriva_ml_prefect.catalog.rows import Row, get_rows, insert_rows, insert_with_rid
+from deriva_ml_prefect.catalog.schema import association_between, ml_table
+from deriva_ml_prefect.catalog.urls import equals, quote, table_name
+from deriva_ml_prefect.config.workflow import Workflow
+from deriva_ml_prefect.exceptions import DerivaMLNotFoundError, DerivaMLWorkflowError
+from deriva_ml_prefect.values.names import MLVocab
+from deriva_ml_prefect.values.records import WorkflowRecord
+from deriva_ml_prefect.values.rid import RID, check_rid
+
+_COLUMNS = ("RID", "Name", "URL", "Checksum", "Version", "Description")
+
+
+def find_workflow(catalog: Catalog, *, url: str | None, checksum: str | None) -> WorkflowRecord | None:
+    """The workflow of this code, the oldest if there are several: its URL or Checksum is the checksum (else the URL)."""
+    identity = checksum or url
+    if not identity:
+        return None
+    found = _read(catalog, f"{equals('URL', identity)};{equals('Checksum', identity)}")
+    return found[0] if found else None
+
+
+def read_workflow(catalog: Catalog, rid: RID) -> WorkflowRecord:
+    """The workflow of that RID; DerivaMLNotFoundError if there is none."""
+    found = _read(catalog, equals("RID", check_rid(rid)))
+    if not found:
+        raise DerivaMLNotFoundError(f"Catalog {catalog.address} has no workflow {rid}.")
+    return found[0]
+
+
+def list_workflows(catalog: Catalog) -> list[WorkflowRecord]:
+    """All workflows, the oldest first."""
+    return _read(catalog, None)
+
+
+def insert_workflow(catalog: Catalog, rid: RID, workflow: Workflow) -> WorkflowRecord:
+    """Record a workflow under a leased RID, with its types; calling it again with the same changes nothing.
+
+    The types must be terms of Workflow_Type: ask `require_terms` before.
+    """
+    if catalog.dialect.workflow_type_required and not workflow.workflow_type:
+        raise DerivaMLWorkflowError(
+            f"Catalog {catalog.address} wants a type for every workflow, and {workflow.name!r} has none. "
+            "Give workflow_type=, a term of Workflow_Type."
+        )
+    values: dict[str, Any] = {
+        "Name": workflow.name or None,
+        "Description": workflow.description or None,
+        "URL": workflow.url,
+        "Checksum": workflow.checksum,
+        "Version": workflow.version,
+    }
+    if catalog.dialect.workflow_type_column:
+        values["Workflow_Type"] = workflow.workflow_type[0] if workflow.workflow_type else None
+    row = insert_with_rid(catalog, ml_table(catalog, "Workflow").ref, rid, values, same=("URL", "Checksum"))
+    add_workflow_types(catalog, rid, workflow.workflow_type)
+    return _record(row, tuple(workflow.workflow_type))
+
+
+def add_workflow_types(catalog: Catalog, rid: RID, types: list[str]) -> None:
+    """Give a workflow these types too, where the catalog can hold more than one."""
+    if not catalog.dialect.workflow_type_table or not types:
+        return
+    link = association_between(catalog, ml_table(catalog, "Workflow"), ml_table(catalog, MLVocab.workflow_type))
+    rows = [{link.left.column: rid, link.right.column: name} for name in dict.fromkeys(types)]
+    insert_rows(catalog, link.table.ref, rows, skip_conflicts=True, repeatable=True)
+
+
+def _read(catalog: Catalog, where: str | None) -> list[WorkflowRecord]:
+    """Workflows with their types, in one request."""
+    table = ml_table(catalog, "Workflow")
+    path = f"W:={table_name(*table.ref)}" + (f"/{where}" if where else "")
+    columns = ",".join(f"{quote(name)}:=W:{quote(name)}" for name in (*_COLUMNS, "RCT"))
+    if not catalog.dialect.workflow_type_table:
+        rows = get_rows(catalog, f"entity/{path}@sort(RCT)")
+        return [_record(row, (row["Workflow_Type"],) if row.get("Workflow_Type") else ()) for row in rows]
+    link = association_between(catalog, table, ml_table(catalog, MLVocab.workflow_type))
+    join = f"left(W:RID)=({table_name(*link.table.ref)}:{quote(link.left.column)})"
+    types = f"Types:=array_d({quote(link.right.column)})"
+    rows = get_rows(catalog, f"attributegroup/{path}/{join}/{columns};{types}@sort(RCT)")
+    return [_record(row, tuple(sorted(name for name in row["Types"] or () if name))) for row in rows]
+
+
+def _record(row: Row, types: tuple[str, ...]) -> WorkflowRecord:
+    return WorkflowRecord(
+        rid=row["RID"],
+        name=row["Name"],
+        url=row["URL"],
+        checksum=row["Checksum"],
+        version=row["Version"],
+        description=row["Description"],
+        workflow_types=types,
+    )
