@@ -17,8 +17,12 @@ _CLOCK = re.compile(rf"{_TIME}\s*{_ZONE}?", re.ASCII)
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T?(\d{2})(\d{2})(\d{2}))?", re.ASCII)
 _SLASHED = re.compile(r"(\d{4})/(\d{1,2})/(\d{1,2})", re.ASCII)
 _AMERICAN = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})", re.ASCII)
-_MONTHS = {name: number for number, name in enumerate(
-    ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1)}
+_MONTHS = {
+    name: number
+    for number, name in enumerate(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
+    )
+}
 _WORDS = re.compile(r"(?:([A-Za-z]{3,9})\.?\s+(\d{1,2}),?|(\d{1,2})[\s-]+([A-Za-z]{3,9}))[\s-]+(\d{4})", re.ASCII)
 
 
@@ -133,3 +137,9 @@ def parse_timetz(text: str) -> str:
     sign = "-" if minutes < 0 else "+"
     hours, rest = divmod(abs(minutes), 60)
     return f"{clock}{sign}{hours:02d}" + (f":{rest:02d}" if rest else "")
+
+
+def micros_of(stored: str) -> int:
+    """Microseconds since 1970 of a stored timestamptz."""
+    elapsed = datetime.fromisoformat(stored) - datetime(1970, 1, 1, tzinfo=UTC)
+    return elapsed // timedelta(microseconds=1)

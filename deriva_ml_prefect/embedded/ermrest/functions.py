@@ -59,8 +59,11 @@ def _translate(pattern: str) -> str:
     while at < len(pattern):
         char = pattern[at]
         if char == "\\" and at + 1 < len(pattern):
-            out.append({"m": r"\b(?=\w)", "M": r"\b(?<=\w)", "y": r"\b", "Y": r"\B", "Z": r"\Z"}.get(
-                pattern[at + 1], pattern[at : at + 2]))
+            out.append(
+                {"m": r"\b(?=\w)", "M": r"\b(?<=\w)", "y": r"\b", "Y": r"\B", "Z": r"\Z"}.get(
+                    pattern[at + 1], pattern[at : at + 2]
+                )
+            )
             at += 2
         elif char == "[":
             end, text = _translate_bracket(pattern, at)

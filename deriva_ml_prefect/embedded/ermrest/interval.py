@@ -5,12 +5,39 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-_MONTHS = {"year": 12, "yr": 12, "y": 12, "mon": 1, "month": 1, "decade": 120, "dec": 120, "century": 1200,
-           "centurie": 1200, "c": 1200, "millennium": 12000, "millennia": 12000, "mil": 12000}
+_MONTHS = {
+    "year": 12,
+    "yr": 12,
+    "y": 12,
+    "mon": 1,
+    "month": 1,
+    "decade": 120,
+    "dec": 120,
+    "century": 1200,
+    "centurie": 1200,
+    "c": 1200,
+    "millennium": 12000,
+    "millennia": 12000,
+    "mil": 12000,
+}
 _DAYS = {"day": 1, "d": 1, "week": 7, "w": 7}
-_MICROS = {"hour": 3_600_000_000, "hr": 3_600_000_000, "h": 3_600_000_000, "minute": 60_000_000, "min": 60_000_000,
-           "m": 60_000_000, "second": 1_000_000, "sec": 1_000_000, "s": 1_000_000, "millisecond": 1000, "ms": 1000,
-           "msec": 1000, "microsecond": 1, "us": 1, "usec": 1}
+_MICROS = {
+    "hour": 3_600_000_000,
+    "hr": 3_600_000_000,
+    "h": 3_600_000_000,
+    "minute": 60_000_000,
+    "min": 60_000_000,
+    "m": 60_000_000,
+    "second": 1_000_000,
+    "sec": 1_000_000,
+    "s": 1_000_000,
+    "millisecond": 1000,
+    "ms": 1000,
+    "msec": 1000,
+    "microsecond": 1,
+    "us": 1,
+    "usec": 1,
+}
 _PART = re.compile(r"\s*(?:([+-]?\d+):(\d{2})(?::(\d{2}(?:\.\d+)?))?|([+-]?\s*\d+(?:\.\d*)?|[+-]?\.\d+)\s*([A-Za-z]*))")
 _ISO_PART = re.compile(r"([+-]?\d+(?:[.,]\d+)?)([YMWDHS])")
 

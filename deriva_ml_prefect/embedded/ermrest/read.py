@@ -33,9 +33,7 @@ from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Options
 from deriva_ml_prefect.embedded.http import Client, Request, Response
 
 
-def answer_read(
-    catalog: Catalog, at: Moment | None, tree: DataRequest, options: Options, request: Request
-) -> Response:
+def answer_read(catalog: Catalog, at: Moment | None, tree: DataRequest, options: Options, request: Request) -> Response:
     """The rows, streamed from one snapshot of the file; an error of the query is raised before the answer begins."""
     form = negotiate(request, options)
     with ExitStack() as stack:

@@ -42,9 +42,7 @@ def render(
     return _render_json(connection, query, shape, as_array=form == JSON)
 
 
-def _render_json(
-    connection: sqlite3.Connection, query: Query, shape: Shape, *, as_array: bool
-) -> Iterator[bytes]:
+def _render_json(connection: sqlite3.Connection, query: Query, shape: Shape, *, as_array: bool) -> Iterator[bytes]:
     cursor = connection.execute(query.text, query.parameters)
     first = True
     while rows := cursor.fetchmany(BATCH):
@@ -96,9 +94,7 @@ def _as_numbers(values: Values) -> Values:
     return values
 
 
-def _render_csv(
-    connection: sqlite3.Connection, query: Query, shape: Shape, *, arrays_as_json: bool
-) -> Iterator[bytes]:
+def _render_csv(connection: sqlite3.Connection, query: Query, shape: Shape, *, arrays_as_json: bool) -> Iterator[bytes]:
     yield (",".join(quote_field(name) for name in shape.names) + "\n").encode()
     fields = [
         csv_field(kind, f"o{position}", arrays_as_json=arrays_as_json) for position, kind in enumerate(shape.types)

@@ -135,7 +135,9 @@ def _check_aggregate(function: str, reference: ColumnRef) -> None:
         or (function in ("cnt_d", "array_d") and kind.scalar == "json")
     )
     if impossible:
-        raise Conflict(f"The function {function} does not exist for column {reference.column.name} of type {kind.name}.")
+        raise Conflict(
+            f"The function {function} does not exist for column {reference.column.name} of type {kind.name}."
+        )
 
 
 def _resolve_bin(path: PathPlan, item: Item) -> Output:

@@ -230,5 +230,3 @@ def _extend(
 def _is_unique(table: Table, names: set[str]) -> bool:
     """Whether the columns contain a key: null values never match in a join, so nullable keys count."""
     return any(names.issuperset(key.columns) for key in table.keys)
-
-

@@ -150,8 +150,10 @@ def condition(writer: Writer, part: Condition) -> str:
 def _compare(writer: Writer, part: Compare) -> str:
     name = reference(part.column)
     if part.column.type.is_array:
-        found = [f"EXISTS (SELECT 1 FROM json_each({name}) WHERE value {part.operator} {writer.bind(value)})"
-                 for value in part.values]
+        found = [
+            f"EXISTS (SELECT 1 FROM json_each({name}) WHERE value {part.operator} {writer.bind(value)})"
+            for value in part.values
+        ]
         return f"(CASE WHEN {name} IS NULL THEN NULL ELSE {balanced('AND' if part.every else 'OR', found)} END)"
     if part.operator == "=" and not part.every and len(part.values) > 1:
         return f"({name} IN ({listed(writer, part.values)}))"
@@ -182,8 +184,10 @@ def _match(writer: Writer, part: Match) -> str:
         name = reference(column)
         if column.type.is_array:
             element = Type((column.type.base or column.type).scalar)
-            tests = [f"EXISTS (SELECT 1 FROM json_each({name}) WHERE {function}({p}, {text_form(element, 'value')}))"
-                     for p in patterns]
+            tests = [
+                f"EXISTS (SELECT 1 FROM json_each({name}) WHERE {function}({p}, {text_form(element, 'value')}))"
+                for p in patterns
+            ]
         else:
             tests = [f"{function}({p}, {text_form(column.type, name)})" for p in patterns]
         columns.append(balanced(operator, tests))
@@ -298,9 +302,7 @@ def page_conditions(writer: Writer, plan: ReadPlan, names: Sequence[str]) -> lis
     return conditions
 
 
-def _beyond(
-    writer: Writer, plan: ReadPlan, keys: Keys, values: Sequence[Stored], *, forward: bool
-) -> str:
+def _beyond(writer: Writer, plan: ReadPlan, keys: Keys, values: Sequence[Stored], *, forward: bool) -> str:
     """Rows that sort after (or before) the values: the first key that differs decides. Null is larger than all."""
     alternatives = []
     equal: list[str] = []
@@ -334,7 +336,9 @@ def order_and_limit(writer: Writer, plan: ReadPlan, text: str, expressions: Sequ
         backward = page.before is not None and page.after is None
         text += f" ORDER BY {_order(plan, expressions, backward=backward)}"
         if backward:
-            text = f"SELECT * FROM ({text} LIMIT {writer.bind(page.limit)}) ORDER BY {_order(plan, None, backward=False)}"
+            text = (
+                f"SELECT * FROM ({text} LIMIT {writer.bind(page.limit)}) ORDER BY {_order(plan, None, backward=False)}"
+            )
             return text
     if page.limit is not None:
         text += f" LIMIT {writer.bind(page.limit)}"

@@ -15,7 +15,6 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from deriva_ml_prefect.embedded.errors import BadRequest, Conflict
 from deriva_ml_prefect.embedded.ermrest.clock import decode_urlb32
 from deriva_ml_prefect.embedded.ermrest.dates import (
     parse_date,
@@ -26,6 +25,7 @@ from deriva_ml_prefect.embedded.ermrest.dates import (
 )
 from deriva_ml_prefect.embedded.ermrest.interval import parse_interval
 from deriva_ml_prefect.embedded.ermrest.model import Column, Type
+from deriva_ml_prefect.embedded.errors import BadRequest, Conflict
 
 Stored = str | int | float | None
 QUOTED_EMPTY: Final = "\0"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
-from deriva_ml_prefect.embedded.errors import BadRequest
 from deriva_ml_prefect.embedded.ermrest.tree import (
     And,
     ColumnsElement,
@@ -30,6 +29,7 @@ from deriva_ml_prefect.embedded.ermrest.tree import (
     SortKey,
     TableElement,
 )
+from deriva_ml_prefect.embedded.errors import BadRequest
 
 _WORD = re.compile(r"(?:[A-Za-z0-9\-._~*]|%[0-9A-Fa-f]{2})+")
 _TOKEN = re.compile(r"(?:[A-Za-z0-9\-._~*]|%[0-9A-Fa-f]{2})+|::|:=|[:=&;,()!$@/]")

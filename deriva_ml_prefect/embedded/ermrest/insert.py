@@ -1,0 +1,241 @@
+"""Insert rows: POST /entity, and the new rows of a PUT."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Final
+
+from deriva_ml_prefect.embedded.ermrest.acl import (
+    Access,
+    refusal,
+    require,
+    require_columns,
+    roles_of,
+    table_named,
+    table_right,
+)
+from deriva_ml_prefect.embedded.ermrest.catalogs import Catalog, Writing
+from deriva_ml_prefect.embedded.ermrest.clock import allocate_column_serials, note_rids
+from deriva_ml_prefect.embedded.ermrest.input import LARGEST_BODY, read_columns
+from deriva_ml_prefect.embedded.ermrest.model import Column, Model, Table
+from deriva_ml_prefect.embedded.ermrest.negotiation import form_headers, input_form, negotiate
+from deriva_ml_prefect.embedded.ermrest.preconditions import tagged
+from deriva_ml_prefect.embedded.ermrest.representation import Shape, render
+from deriva_ml_prefect.embedded.ermrest.resolve_filter import resolve_path
+from deriva_ml_prefect.embedded.ermrest.rids import new_rids
+from deriva_ml_prefect.embedded.ermrest.row_changes import (
+    Change,
+    check_references,
+    delete_rows,
+    finish,
+    key_conflict,
+    make_set,
+    null_conflict,
+)
+from deriva_ml_prefect.embedded.ermrest.sql import Query
+from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Options, Path
+from deriva_ml_prefect.embedded.ermrest.types import Stored, cast_json_column
+from deriva_ml_prefect.embedded.errors import BadRequest, Conflict, Forbidden
+from deriva_ml_prefect.embedded.http import Request, Response
+
+SYSTEM: Final = ("RID", "RCT", "RMT", "RCB", "RMB")
+_IDENTIFIERS: Final = ("ID", "id", "URI", "uri")
+Rows = list[Sequence[Stored]]
+"""Values column by column."""
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """What is inserted where: which columns the client gives, and which are filled in."""
+
+    table: Table
+    given: tuple[Column, ...]
+    filled: tuple[Column, ...]
+    skip_conflicts: bool
+
+
+def only_table(model: Model, path: Path) -> Table:
+    """The one table of a path. Raises BadRequest for a path with joins or filters."""
+    plan = resolve_path(model, path)
+    if len(plan.sources) != 1 or plan.conditions or len(path) != 1:
+        raise BadRequest("Rows can be written to a table only: the path must have no joins and no filters.")
+    table = plan.table
+    if table.kind != "table":
+        raise Conflict(f"The {table.kind} {table.schema}:{table.name} cannot be written.")
+    return table
+
+
+def answer_insert(catalog: Catalog, tree: DataRequest, options: Options, request: Request) -> Response:
+    """POST /entity/[S:]T: the rows as they are stored, in the form of the body unless another is asked for."""
+    if options.onconflict not in (None, "abort", "skip"):
+        raise BadRequest(f"The parameter onconflict is 'abort' or 'skip', not {options.onconflict!r}.")
+    body = request.body.read(LARGEST_BODY)
+    with catalog.writing(request) as writing:
+        seen = only_table(writing.visible, tree.path)
+        require(writing.model, seen, writing.client, "insert")
+        table = writing.model.schemas[seen.schema].tables[seen.name]
+        in_form = input_form(request)
+        insertion = plan_insertion(table, options)
+        require_given(writing, insertion)
+        before = last_row(writing.connection, table)
+        named = [(column.name, column) for column in insertion.given]
+        ignored = [column.name for column in insertion.filled]
+        change = Change(writing)
+        for columns in read_columns(in_form, body, named, ignored):
+            insert_batch(change, insertion, columns)
+        check_inserted(change, insertion, before)
+        finish(change)
+        form = negotiate(request, options, in_form)
+        answer = b"".join(render_inserted(writing.connection, table, before, form))
+        return Response(200, (*form_headers(form, options), *tagged(request, writing.now)), answer)
+
+
+def plan_insertion(table: Table, options: Options) -> Insertion:
+    """Raises Conflict for an unknown default, Forbidden for RMT and RMB."""
+    for name in options.defaults:
+        if name not in table.columns:
+            raise Conflict(f"Column {name} of the defaults does not exist in table {table.schema}:{table.name}.")
+    for name in ("RMT", "RMB"):
+        if name in options.nondefaults:
+            raise Forbidden(f"Column {name} can never be written.")
+    filled = {*options.defaults, *(name for name in SYSTEM if name not in options.nondefaults)}
+    columns = table.columns.values()
+    return Insertion(
+        table,
+        tuple(column for column in columns if column.name not in filled),
+        tuple(column for column in columns if column.name in filled),
+        options.onconflict == "skip",
+    )
+
+
+def require_given(writing: Writing, insertion: Insertion) -> None:
+    """Raise Forbidden unless the client may give these columns; system columns are the owner's, RID also a lessee's."""
+    require_columns(writing.model, insertion.table, insertion.given, writing.client, "insert")
+    for column in insertion.given:
+        if column.name in ("RCT", "RCB") and not is_owner(writing, insertion.table):
+            raise refusal(writing.client, f"Column {column.name} can be given by owners only.")
+
+
+def is_owner(writing: Writing, table: Table) -> bool:
+    return table_right(Access(writing.model, roles_of(writing.client)), table, "owner") is True
+
+
+def last_row(connection: sqlite3.Connection, table: Table) -> int:
+    """SQLite's number of the newest row; rows that are inserted get larger ones."""
+    return int(connection.execute(f"SELECT ifnull(max(rowid), 0) FROM {table.physical}").fetchone()[0])
+
+
+def insert_batch(change: Change, insertion: Insertion, given: Rows) -> None:
+    """Insert rows, of which `given` has the values of the given columns. Raises Conflict for nulls and equal keys."""
+    count = len(given[0]) if given else 0
+    if count == 0:
+        return
+    table = insertion.table
+    values: dict[str, Iterable[Stored]] = {
+        column.name: cells for column, cells in zip(insertion.given, given, strict=True)
+    }
+    for column in insertion.filled:
+        values[column.name] = fill_column(change, column, count)
+    rids = values["RID"]
+    for column in table.columns.values():
+        if column.name in _IDENTIFIERS and column.type.name in ("ermrest_curie", "ermrest_uri"):
+            values[column.name] = _put_rids(values[column.name], rids)
+    for column in table.columns.values():
+        cells = values[column.name]
+        if not column.nullok and isinstance(cells, list | tuple) and None in cells:
+            raise null_conflict(table, column.name)
+    names = ", ".join(column.physical for column in table.columns.values())
+    marks = ", ".join("?" * len(table.columns))
+    otherwise = " ON CONFLICT DO NOTHING" if insertion.skip_conflicts else ""
+    _refuse_equal(insertion, given)
+    try:
+        change.connection.executemany(
+            f"INSERT INTO {table.physical} ({names}) VALUES ({marks}){otherwise}",
+            zip(*(values[name] for name in table.columns), strict=False),
+        )
+    except sqlite3.IntegrityError as error:
+        raise key_conflict(table, error) from None
+
+
+def _refuse_equal(insertion: Insertion, given: Rows) -> None:
+    """Raise BadRequest for rows of the body that are equal in all columns of all keys that are given."""
+    keys = {name for key in insertion.table.keys for name in key.columns if key.columns != ("RID",)}
+    cells = [values for column, values in zip(insertion.given, given, strict=True) if column.name in keys]
+    if cells and len(set(zip(*cells, strict=True))) < len(cells[0]):
+        raise BadRequest("Two rows of the body have the same keys.")
+
+
+def fill_column(change: Change, column: Column, count: int) -> Iterable[Stored]:
+    """Values for a column that the client does not give."""
+    now = change.writing.now.text
+    fixed = {"RCT": now, "RMT": now, "RCB": change.client_id, "RMB": change.client_id}
+    if column.name == "RID":
+        return new_rids(change.connection, count)
+    if column.name in fixed:
+        return repeat(fixed[column.name])
+    if column.type.scalar.startswith("serial") and not column.type.is_array:
+        return list(allocate_column_serials(change.connection, column.physical, count))
+    (value,) = cast_json_column(column, [column.default]) if column.default is not None else (None,)
+    return [value] * count
+
+
+def _put_rids(cells: Iterable[Stored], rids: Iterable[Stored]) -> list[Stored]:
+    return [
+        cell.replace("{RID}", str(rid)) if isinstance(cell, str) and "{RID}" in cell else cell
+        for cell, rid in zip(cells, rids, strict=False)
+    ]
+
+
+def check_inserted(change: Change, insertion: Insertion, before: int) -> None:
+    """Check the foreign keys of the rows behind `before`, and settle the RIDs that the client gave."""
+    table = insertion.table
+    which = f"f.rowid > {before}"
+    fixed = {column.name for column in insertion.filled} & {"RCT", "RMT", "RCB", "RMB"}
+    for fkey in table.foreign_keys:
+        # one value for all rows needs one look
+        once = fixed.issuperset(fkey.columns)
+        first = f"f.rowid = (SELECT min(rowid) FROM {table.physical} WHERE rowid > {before})"
+        check_references(change, table, fkey, first if once else which)
+    if any(column.name == "RID" for column in insertion.given):
+        _settle_rids(change, table, before)
+
+
+def _settle_rids(change: Change, table: Table, before: int) -> None:
+    """Move the sequence past RIDs that were given, and use up their leases; a client without rights needs them."""
+    rid = table.columns["RID"].physical
+    given = change.connection.execute(f"SELECT {rid} FROM {table.physical} WHERE rowid > ?", (before,))
+    note_rids(change.connection, (row[0] for row in given))
+    lease = table_named(change.writing.model, ("public", "ERMrest_RID_Lease"))
+    if lease is None or lease.full_name == table.full_name:
+        return
+    lessee = f"l.{lease.columns['RCB'].physical} IS ?1"
+    same = f"l.{lease.columns['RID'].physical} = t.{rid}"
+    if not is_owner(change.writing, table):
+        unleased = change.connection.execute(
+            f"SELECT t.{rid} FROM {table.physical} AS t WHERE t.rowid > ?2 AND NOT EXISTS "
+            f"(SELECT 1 FROM {lease.physical} AS l WHERE {same} AND {lessee}) LIMIT 1",
+            (change.client_id, before),
+        ).fetchone()
+        if unleased is not None:
+            raise refusal(change.writing.client, f"The RID {unleased[0]} is not leased to this client.")
+    if change.connection.execute(f"SELECT 1 FROM {lease.physical} LIMIT 1").fetchone() is None:
+        return
+    used = make_set(
+        change,
+        f"SELECT l.rowid AS row FROM {table.physical} AS t JOIN {lease.physical} AS l ON {same} "
+        f"WHERE t.rowid > ?2 AND {lessee}",
+        (change.client_id, before),
+    )
+    delete_rows(change, lease, used)
+
+
+def render_inserted(connection: sqlite3.Connection, table: Table, before: int, form: str) -> Iterable[bytes]:
+    """The rows behind `before`, with all their columns."""
+    columns = tuple(table.columns.values())
+    names = ", ".join(f"{column.physical} AS o{i}" for i, column in enumerate(columns))
+    query = Query(f"SELECT {names} FROM {table.physical} WHERE rowid > ?1 ORDER BY rowid", (before,))
+    shape = Shape(tuple(column.name for column in columns), tuple(column.type for column in columns))
+    return render(connection, query, shape, form)

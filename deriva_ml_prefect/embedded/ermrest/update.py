@@ -1,0 +1,233 @@
+"""Change rows that exist: PUT /attributegroup, and PUT /entity, which also inserts those that do not."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import orjson
+
+from deriva_ml_prefect.embedded.ermrest.acl import refusal, require, require_columns
+from deriva_ml_prefect.embedded.ermrest.catalogs import Catalog, Writing
+from deriva_ml_prefect.embedded.ermrest.input import LARGEST_BODY, read_columns
+from deriva_ml_prefect.embedded.ermrest.insert import (
+    SYSTEM,
+    check_inserted,
+    insert_batch,
+    last_row,
+    only_table,
+    plan_insertion,
+    render_inserted,
+    require_given,
+)
+from deriva_ml_prefect.embedded.ermrest.model import Column, Model, Table
+from deriva_ml_prefect.embedded.ermrest.negotiation import CSV, JSON, form_headers, input_form, negotiate
+from deriva_ml_prefect.embedded.ermrest.preconditions import tagged
+from deriva_ml_prefect.embedded.ermrest.representation import Shape, json_objects, render
+from deriva_ml_prefect.embedded.ermrest.resolve_path import find_column
+from deriva_ml_prefect.embedded.ermrest.row_changes import Change, finish, make_empty_set, make_set, update_rows
+from deriva_ml_prefect.embedded.ermrest.sql import Query
+from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Item, Options
+from deriva_ml_prefect.embedded.errors import BadRequest, Conflict
+from deriva_ml_prefect.embedded.http import Client, Request, Response
+
+
+@dataclass(frozen=True)
+class Update:
+    """Rows of input matched by keys: pairs of (name in the body, column)."""
+
+    table: Table
+    keys: tuple[tuple[str, Column], ...]
+    targets: tuple[tuple[str, Column], ...]
+
+    @property
+    def inputs(self) -> tuple[tuple[str, Column], ...]:
+        return (*self.keys, *self.targets)
+
+
+def answer_update(catalog: Catalog, tree: DataRequest, options: Options, request: Request) -> Response:
+    """PUT /attributegroup/[S:]T/keys;targets: the rows that were changed, as keys and targets.
+
+    Input rows that match nothing are missing from the answer: with a column's old value among the keys, the request
+    compares and swaps.
+    """
+    body = request.body.read(LARGEST_BODY)
+    with catalog.writing(request) as writing:
+        table = only_table(writing.visible, tree.path)
+        require(writing.model, table, writing.client, "update")
+        update = resolve_update(table, tree)
+        require_update(writing, update)
+        in_form = input_form(request)
+        change = Change(writing)
+        rows = load_input(change, update, in_form, body)
+        matched = match_rows(change, update, rows)
+        update_rows(change, table_of(writing.model, table), matched, _targets(update))
+        form = negotiate(request, options, in_form)
+        shape = Shape(tuple(n for n, _ in update.inputs), tuple(c.type for _, c in update.inputs))
+        answer = b"".join(render(writing.connection, _changed_query(update, matched), shape, form))
+        finish(change)
+        return Response(200, (*form_headers(form, options), *tagged(request, writing.now)), answer)
+
+
+def table_of(model: Model, seen: Table) -> Table:
+    """The whole table, where the client may see a part only."""
+    return model.schemas[seen.schema].tables[seen.name]
+
+
+def resolve_update(table: Table, tree: DataRequest) -> Update:
+    """Raises Conflict for names that the table lacks, BadRequest for what cannot be changed that way."""
+    keys = tuple(_resolve_input(table, item) for item in tree.keys)
+    targets = tuple(_resolve_input(table, item) for item in tree.items)
+    if not targets:
+        raise BadRequest("An update names its keys, a semicolon, and the columns that it changes.")
+    names = [name for name, _ in (*keys, *targets)]
+    changed = [column.name for _, column in targets]
+    if len(set(names)) != len(names) or len(set(changed)) != len(changed):
+        raise BadRequest("An update names a column of the body, or a column to change, twice.")
+    return Update(table, keys, targets)
+
+
+def _resolve_input(table: Table, item: Item) -> tuple[str, Column]:
+    if item.function is not None:
+        raise BadRequest(f"The function {item.function} cannot stand in an update.")
+    if len(item.column.parts) != 1:
+        raise Conflict(f"An update names columns of {table.schema}:{table.name} alone, without alias: {item.column}.")
+    column = find_column(table, item.column.parts[0])
+    return item.alias or column.name, column
+
+
+def require_update(writing: Writing, update: Update) -> None:
+    columns = [column for _, column in update.targets]
+    refuse_system(columns, writing.client)
+    model, table = writing.model, table_of(writing.model, update.table)
+    require_columns(model, table, columns, writing.client, "update")
+    require_columns(model, table, [column for _, column in update.keys], writing.client, "select")
+
+
+def refuse_system(columns: Iterable[Column], client: Client | None) -> None:
+    for column in columns:
+        if column.name in SYSTEM:
+            raise refusal(client, f"The system column {column.name} cannot be changed.")
+
+
+def load_input(change: Change, update: Update, form: str, body: bytes) -> str:
+    """A temporary table of the input: n counts rows, v0.. are the inputs. Raises BadRequest for rows of equal keys."""
+    rows = make_empty_set(change, len(update.inputs))
+    marks = ", ".join("?" * (len(update.inputs) + 1))
+    number = count()
+    for columns in read_columns(form, body, update.inputs, ()):
+        change.connection.executemany(f"INSERT INTO {rows} VALUES ({marks})", zip(number, *columns, strict=False))
+    keys = ", ".join(f"v{i}" for i in range(len(update.keys)))
+    twice = change.connection.execute(f"SELECT 1 FROM {rows} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1").fetchone()
+    if twice is not None:
+        raise BadRequest("Two rows of the body have the same keys.")
+    return rows
+
+
+def match_rows(change: Change, update: Update, rows: str) -> str:
+    """The set of present rows that the input names, with the input: null keys match null."""
+    equal = " AND ".join(f"t.{column.physical} IS i.v{i}" for i, (_, column) in enumerate(update.keys))
+    return make_set(change, f"SELECT t.rowid AS row, i.* FROM {rows} AS i JOIN {update.table.physical} AS t ON {equal}")
+
+
+def _targets(update: Update) -> dict[str, str]:
+    offset = len(update.keys)
+    return {column.name: f"v{offset + i}" for i, (_, column) in enumerate(update.targets)}
+
+
+def _changed_query(update: Update, matched: str) -> Query:
+    keys = [f"i.v{i} AS o{i}" for i in range(len(update.keys))]
+    targets = [f"t.{column.physical} AS o{len(keys) + i}" for i, (_, column) in enumerate(update.targets)]
+    return Query(
+        f"SELECT {', '.join(keys + targets)} FROM {matched} AS i "
+        f"JOIN {update.table.physical} AS t ON t.rowid = i.row ORDER BY i.n",
+        (),
+    )
+
+
+def answer_upsert(catalog: Catalog, tree: DataRequest, options: Options, request: Request) -> Response:
+    """PUT /entity/[S:]T: rows equal in all columns of all keys are changed, the others inserted.
+
+    A new row that breaks one of the keys is dropped without a word. Changed rows are answered as they were given, new
+    ones with their system columns.
+    """
+    body = request.body.read(LARGEST_BODY)
+    with catalog.writing(request) as writing:
+        table = only_table(writing.visible, tree.path)
+        require(writing.model, table, writing.client, "insert")
+        require(writing.model, table, writing.client, "update")
+        in_form = input_form(request)
+        table = table_of(writing.model, table)
+        insertion = plan_insertion(
+            table, Options(defaults=options.defaults, nondefaults=options.nondefaults, onconflict="skip")
+        )
+        require_given(writing, insertion)
+        update = plan_upsert(table, insertion.given)
+        change = Change(writing)
+        rows = load_input(change, update, in_form, body)
+        matched = match_rows(change, update, rows)
+        before = last_row(writing.connection, table)
+        missing = writing.connection.execute(
+            f"SELECT {', '.join(f'v{i}' for i in range(len(update.inputs)))} FROM {rows} "
+            f"WHERE n NOT IN (SELECT n FROM {matched}) ORDER BY n"
+        ).fetchall()
+        by_name = dict(zip((column.name for _, column in update.inputs), zip(*missing, strict=True), strict=False))
+        if update.targets:
+            update_rows(change, table, matched, _targets(update))
+        if missing:
+            insert_batch(change, insertion, [by_name[column.name] for column in insertion.given])
+        check_inserted(change, insertion, before)
+        form = negotiate(request, options, in_form)
+        answer = _render_upsert(writing.connection, update, matched, before, form)
+        finish(change)
+        return Response(200, (*form_headers(form, options), *tagged(request, writing.now)), answer)
+
+
+def plan_upsert(table: Table, given: Sequence[Column]) -> Update:
+    """Raises Conflict for a table without a key other than RID."""
+    names = {name for key in table.keys if key.columns != ("RID",) for name in key.columns}
+    keys = tuple((column.name, column) for column in given if column.name in names)
+    if not keys:
+        raise Conflict(f"Table {table.schema}:{table.name} has no key but RID, so a PUT cannot tell rows apart.")
+    return Update(table, keys, tuple((c.name, c) for c in given if c.name not in names and c.name not in SYSTEM))
+
+
+def _render_upsert(connection: sqlite3.Connection, update: Update, matched: str, before: int, form: str) -> bytes:
+    table = update.table
+    names = tuple(name for name, _ in update.inputs)
+    types = tuple(column.type for _, column in update.inputs)
+    changed = connection.execute(_changed_query(update, matched).text).fetchall() if update.targets else []
+    if not changed:
+        return b"".join(render_inserted(connection, table, before, form))
+    if form == CSV:
+        return b"".join(_render_upsert_csv(connection, update, matched, before))
+    objects = json_objects(changed, Shape(names, types))
+    columns = tuple(table.columns.values())
+    added = connection.execute(
+        f"SELECT {', '.join(c.physical for c in columns)} FROM {table.physical} WHERE rowid > ? ORDER BY rowid",
+        (before,),
+    ).fetchall()
+    objects += json_objects(added, Shape(tuple(c.name for c in columns), tuple(c.type for c in columns)))
+    if form == JSON:
+        return orjson.dumps(objects) + b"\n"
+    return b"".join(orjson.dumps(member) + b"\n" for member in objects)
+
+
+def _render_upsert_csv(connection: sqlite3.Connection, update: Update, matched: str, before: int) -> Iterable[bytes]:
+    """Changed rows have nothing in the system columns, which only new rows show."""
+    inputs = [column for _, column in update.inputs]
+    others = [column for column in update.table.columns.values() if column not in inputs]
+    columns = [*inputs, *others]
+    new = ", ".join(f"{column.physical} AS o{i}" for i, column in enumerate(columns))
+    query = (
+        f"SELECT *{', NULL' * len(others)} FROM ({_changed_query(update, matched).text}) "
+        f"UNION ALL SELECT {new} FROM {update.table.physical} WHERE rowid > ?1"
+    )
+    named = (
+        f"SELECT {', '.join(f'o{i}' for i in range(len(columns)))} FROM (SELECT {new} FROM "
+        f"{update.table.physical} WHERE 0 UNION ALL {query})"
+    )
+    shape = Shape(tuple(column.name for column in columns), tuple(column.type for column in columns))
+    return render(connection, Query(named, (before,)), shape, CSV)
