@@ -1,0 +1,77 @@
+"""Change the status of an execution: the only writer of status, in the journal first and then in the catalog.
+
+Each step is checked against the transition table, recorded under the owner's token, and sent as a compare-and-swap.
+Steps that could not be sent stay in the journal and go out, in order, before the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from deriva_ml_prefect.exceptions import DerivaMLOfflineError, DerivaMLOwnershipError
+from deriva_ml_prefect.journal import executions, ownership
+from deriva_ml_prefect.journal.executions import Step
+from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
+from deriva_ml_prefect.phases.door import door_of
+from deriva_ml_prefect.values.status import ExecutionStatus, check_transition
+
+logger = logging.getLogger(__name__)
+
+MAX_DETAIL = 4000
+"""Characters of Status_Detail that are kept."""
+
+
+def advance(context: Context, target: ExecutionStatus, detail: str | None = None, *, patient: bool = False) -> None:
+    """Bring the execution to `target`, or give it a new message under the same status.
+
+    `patient`: when the catalog cannot be reached the step stays in the journal, a warning says so, and the run goes on.
+    Raises InvalidTransitionError, DerivaMLOwnershipError (somebody else wrote the status), DerivaMLOfflineError.
+    """
+    journal = journal_of(context)
+    check_transition(entry_of(context).status, target, subject=f"Execution {context.rid}")
+    token = ownership.take(journal, context.folder, context.rid)
+    text = detail if detail is None or len(detail) <= MAX_DETAIL else detail[: MAX_DETAIL - 1] + "…"
+    executions.write_status(journal, context.rid, target, text, owner=token)
+    try:
+        send_steps(context)
+    except DerivaMLOfflineError as e:
+        if not patient:
+            raise
+        logger.warning("The catalog was not told that execution %s is %s; it will be. (%s)", context.rid, target, e)
+
+
+def send_steps(context: Context) -> None:
+    """Send the steps that the catalog has not confirmed, in order; of messages under one status only the last."""
+    journal = journal_of(context)
+    door = door_of(context)
+    stored = entry_of(context).catalog_status
+    for step in _last_of_each(executions.unsent_steps(journal, context.rid)):
+        spelled = door.spell(step.status)
+        if not door.swap_status(stored, step.status, step.detail):
+            _settle(context, step, spelled)
+        executions.mark_sent(journal, context.rid, step.number, spelled)
+        stored = spelled
+
+
+def _last_of_each(steps: list[Step]) -> list[Step]:
+    followed = zip(steps, [*steps[1:], None], strict=True)
+    return [step for step, after in followed if after is None or after.status != step.status]
+
+
+def _settle(context: Context, step: Step, spelled: str) -> None:
+    """A swap changed nothing: either an earlier send of this very step did, or somebody else wrote the status."""
+    row = door_of(context).read()
+    if row is not None and row.status == step.status and (row.status_detail or None) == (step.detail or None):
+        return
+    executions.mark_sent(journal_of(context), context.rid, step.number, spelled)
+    if row is None:
+        raise DerivaMLOwnershipError(
+            f"Execution {context.rid} is not in catalog {context.address} any more: somebody deleted its row. "
+            f"What it staged is still in {context.folder}."
+        )
+    executions.adopt_status(journal_of(context), context.rid, row.status, row.status_detail, row.stored_status)
+    raise DerivaMLOwnershipError(
+        f"Execution {context.rid} was to become {step.status}, but somebody else has made it {row.status} "
+        f"({row.status_detail or 'no message'}). This process writes nothing more; what it staged is in "
+        f"{context.folder}. Look at it with `deriva-ml-prefect show {context.rid}`."
+    )

@@ -1,0 +1,250 @@
+"""A new execution in journal and catalog, or the one that a flow run has begun already.
+
+The order keeps a crash at any point recoverable: RIDs are leased under tokens that the journal has, the journal knows
+the execution and its flow run before the catalog's row is sent, and sending the row again finds it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import tempfile
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from deriva_ml_prefect.catalog import assets, datasets, executions, rows, vocabulary, workflows
+from deriva_ml_prefect.catalog.connection import Catalog, catalog_for
+from deriva_ml_prefect.catalog.urls import equals, table_name
+from deriva_ml_prefect.config.execution import ExecutionSpec
+from deriva_ml_prefect.config.settings import Settings, load_settings
+from deriva_ml_prefect.config.workflow import Workflow
+from deriva_ml_prefect.exceptions import DerivaMLAttemptError, DerivaMLWorkflowError
+from deriva_ml_prefect.journal import executions as journal_executions
+from deriva_ml_prefect.journal import flow_runs, inputs, ownership
+from deriva_ml_prefect.journal.store import Journal, open_journal
+from deriva_ml_prefect.phases.advance import advance
+from deriva_ml_prefect.phases.context import Context
+from deriva_ml_prefect.phases.door import door_of
+from deriva_ml_prefect.phases.download import version_facts
+from deriva_ml_prefect.phases.record import link_name, scrubber, upload_metadata
+from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.names import MLAsset, MLVocab
+from deriva_ml_prefect.values.records import DatasetVersionRecord
+from deriva_ml_prefect.values.rid import DRY_RUN_RID, RID
+from deriva_ml_prefect.values.status import ExecutionStatus
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One execution, as asked for."""
+
+    address: Address
+    spec: ExecutionSpec
+    workflow: Workflow | None = None
+    """Wins over the one in `spec`."""
+    dry_run: bool = False
+    flow_run_id: str | None = None
+    attempt: int = 1
+    """How often the flow run has been started, this time included."""
+    same_execution: bool = False
+    """Code that started and did not finish may run again under the same RID: the user asked for retries."""
+
+
+def begin_execution(request: Request) -> Context:
+    """Insert an Execution with status Created and its metadata files; or find the one that the flow run works on.
+
+    Everything that can be wrong with the request is an error before anything is written.
+    """
+    settings = load_settings()
+    workspace = settings.workspace(request.address)
+    if request.dry_run:
+        return _begin_dry(request, settings)
+    journal = open_journal(workspace)
+    context = _take_up(request, settings, journal) if request.flow_run_id else None
+    supersedes = None
+    if context is not None:
+        entry = journal_executions.read_execution(journal, context.rid)
+        assert entry is not None
+        if entry.user_code != "started" or request.same_execution:
+            return _complete(context, request, journal)
+        supersedes = context
+        logger.info("Execution %s did not finish; a new one begins.", context.rid)
+    return _begin_new(request, settings, journal, supersedes)
+
+
+def _workflow(request: Request) -> Workflow:
+    workflow = request.workflow or request.spec.workflow
+    if workflow is None:
+        raise DerivaMLWorkflowError(
+            "No workflow: an execution needs to know which code it runs. Pass workflow= to create_execution(), or set "
+            "it in the ExecutionConfiguration; ml.create_workflow(name, workflow_type) makes one."
+        )
+    return workflow
+
+
+def _take_up(request: Request, settings: Settings, journal: Journal) -> Context | None:
+    """The last execution of the flow run, in this workspace; None when there is none anywhere."""
+    assert request.flow_run_id is not None
+    rids = flow_runs.executions_of(journal, request.flow_run_id)
+    if rids:
+        context = Context(
+            rids[-1],
+            request.address,
+            settings.home,
+            journal.workspace,
+            flow_run_id=request.flow_run_id,
+            attempt=request.attempt if request.same_execution else len(rids),
+        )
+        ownership.take(journal, context.folder, context.rid)
+        return context
+    if request.attempt > 1:
+        _refuse_lost_journal(request, journal)
+    return None
+
+
+def _refuse_lost_journal(request: Request, journal: Journal) -> None:
+    """A flow run that begun an execution elsewhere must not silently run its code a second time."""
+    catalog = catalog_for(request.address)
+    name = link_name(str(request.flow_run_id))
+    table = assets.asset_table(catalog, MLAsset.execution_metadata)
+    found = rows.get_rows(
+        catalog,
+        f"entity/{table_name(table.schema, table.name)}/{equals('Filename', name)}/"
+        f"{table_name(table.execution_schema, table.execution_table)}?limit=1",
+    )
+    if not found:
+        return
+    rid = found[0][table.execution_execution_column]
+    raise DerivaMLAttemptError(
+        f"Flow run {request.flow_run_id} has begun execution {rid} already, but the journal in {journal.workspace} does "
+        "not know it: what it staged is on the machine, or in the container, that ran it. Resume it there, or keep "
+        "DERIVA_ML_HOME on a volume that workers share. To run the code again, start a new flow run."
+    )
+
+
+def _begin_new(request: Request, settings: Settings, journal: Journal, supersedes: Context | None) -> Context:
+    catalog = catalog_for(request.address)
+    workflow = _workflow(request)
+    known = workflows.find_workflow(catalog, url=workflow.url, checksum=workflow.checksum) if not workflow.rid else None
+    workflow_rid = workflow.rid or (known.rid if known else None)
+    if workflow_rid is None:
+        vocabulary.require_terms(catalog, MLVocab.workflow_type, workflow.workflow_type)
+    versions = [datasets.resolve_version(catalog, spec.rid, spec.version) for spec in request.spec.datasets]
+    for asset in request.spec.asset_specs():
+        assets.read_asset(catalog, asset.rid)
+
+    attempt = len(flow_runs.executions_of(journal, request.flow_run_id)) + 1 if request.flow_run_id else 1
+    purpose = f"execution {request.flow_run_id}/{attempt}" if request.flow_run_id else f"execution {uuid.uuid4()}"
+    workflow_purpose = f"workflow {workflow.url} {workflow.checksum}"
+    rids = _lease(catalog, journal, [purpose, *([] if workflow_rid else [workflow_purpose])])
+    if workflow_rid is None:
+        workflow_rid = workflows.insert_workflow(catalog, rids[1], workflow).rid
+        flow_runs.drop_lease(journal, workflow_purpose)
+    workflow.rid = workflow_rid
+
+    context = Context(
+        rids[0],
+        request.address,
+        settings.home,
+        journal.workspace,
+        flow_run_id=request.flow_run_id,
+        attempt=attempt,
+    )
+    with journal.transaction():
+        spec = request.spec.model_copy(update={"workflow": workflow})
+        journal_executions.add_execution(
+            journal,
+            context.rid,
+            address=dataclasses.asdict(request.address),
+            workflow_rid=workflow_rid,
+            description=request.spec.description,
+            configuration=scrubber(settings.home).mapping(spec.model_dump(mode="json")),
+            attempt=attempt,
+            supersedes=supersedes.rid if supersedes else None,
+        )
+        _note_versions(journal, context.rid, versions)
+        if request.flow_run_id:
+            flow_runs.bind_flow_run(journal, request.flow_run_id, attempt, context.rid)
+        flow_runs.drop_lease(journal, purpose)
+    ownership.take(journal, context.folder, context.rid)
+    context = _complete(context, request, journal)
+    if supersedes is not None:
+        _close_superseded(supersedes, context.rid)
+    return context
+
+
+def _lease(catalog: Catalog, journal: Journal, purposes: list[str]) -> list[RID]:
+    """RIDs for the purposes, under tokens that the journal has before the catalog is asked."""
+    tokens = [flow_runs.lease_token(journal, purpose) for purpose in purposes]
+    missing = [token for token, rid in tokens if rid is None]
+    fresh = dict(zip(missing, rows.lease_rids(catalog, missing), strict=True)) if missing else {}
+    for token, rid in fresh.items():
+        flow_runs.note_lease(journal, token, rid)
+    return [rid or fresh[token] for token, rid in tokens]
+
+
+def _note_versions(journal: Journal, rid: RID, versions: list[DatasetVersionRecord]) -> None:
+    for version in versions:
+        inputs.note_input(journal, rid, "dataset", version.dataset_rid, version_facts(version))
+
+
+def _complete(context: Context, request: Request, journal: Journal) -> Context:
+    """Whatever of the beginning is still missing in the catalog: the row, the input links, the metadata files."""
+    entry = journal_executions.read_execution(journal, context.rid)
+    assert entry is not None
+    if entry.facts.get("begun"):
+        return context
+    if not entry.registered:
+        record = executions.insert_execution(
+            catalog_for(context.address),
+            context.rid,
+            workflow_rid=entry.workflow_rid,
+            description=entry.description,
+            status=ExecutionStatus.Created,
+            detail=None,
+        )
+        journal_executions.mark_registered(journal, context.rid, record.stored_status)
+    read = inputs.list_inputs(journal, context.rid, "dataset")
+    if read:
+        door_of(context).link_datasets([(item.rid, item.facts.get("version_rid")) for item in read])
+    workflow = request.workflow or request.spec.workflow
+    upload_metadata(context, git_root=workflow.git_root if workflow else None)
+    journal_executions.merge_facts(journal, context.rid, {"begun": True})
+    return context
+
+
+def _close_superseded(old: Context, new: RID) -> None:
+    """Say of an execution whose code did not finish that another one runs it again. Failed stays Failed."""
+    entry = journal_executions.read_execution(open_journal(old.workspace), old.rid)
+    if entry is not None and entry.status in (ExecutionStatus.Created, ExecutionStatus.Running):
+        advance(old, ExecutionStatus.Aborted, f"superseded by {new}", patient=True)
+    ownership.release(old.folder)
+
+
+def _begin_dry(request: Request, settings: Settings) -> Context:
+    """A dry run: inputs are resolved and downloaded, nothing is written to the catalog, the journal is thrown away."""
+    catalog = catalog_for(request.address)
+    workflow = _workflow(request)
+    vocabulary.require_terms(catalog, MLVocab.workflow_type, workflow.workflow_type)
+    versions = [datasets.resolve_version(catalog, spec.rid, spec.version) for spec in request.spec.datasets]
+    folder = settings.home / "dry-runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    workspace = Path(tempfile.mkdtemp(dir=folder))
+    journal = open_journal(workspace)
+    journal_executions.add_execution(
+        journal,
+        DRY_RUN_RID,
+        address=dataclasses.asdict(request.address),
+        workflow_rid=None,
+        description=request.spec.description,
+        configuration=scrubber(settings.home).mapping(request.spec.model_dump(mode="json")),
+    )
+    _note_versions(journal, DRY_RUN_RID, versions)
+    context = Context(
+        DRY_RUN_RID, request.address, settings.home, workspace, dry_run=True, flow_run_id=request.flow_run_id
+    )
+    ownership.take(journal, context.folder, context.rid)
+    return context

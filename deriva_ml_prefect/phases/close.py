@@ -1,0 +1,68 @@
+"""The end: the record of the run, the durations, a last look that everything is there, and status Uploaded."""
+
+from __future__ import annotations
+
+from deriva_ml_prefect.exceptions import DerivaMLUploadError
+from deriva_ml_prefect.journal import effects, executions, features, files
+from deriva_ml_prefect.phases.advance import advance
+from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
+from deriva_ml_prefect.phases.door import door_of
+from deriva_ml_prefect.phases.record import run_record_name, write_run_record
+from deriva_ml_prefect.phases.send import UploadOptions
+from deriva_ml_prefect.phases.stage import forget_staged_bytes, seal_file
+from deriva_ml_prefect.phases.upload import upload_files
+from deriva_ml_prefect.values.effects import EffectState
+from deriva_ml_prefect.values.names import MLAsset
+from deriva_ml_prefect.values.status import ExecutionStatus
+
+
+def close_execution(context: Context, options: UploadOptions = UploadOptions(), *, keep: bool = False) -> Context:  # noqa: B008 (frozen)
+    """Make the execution Uploaded, with every byte and row of it in the catalog.
+
+    `keep`: leave the staged files on disk. Raises DerivaMLUploadError when anything is without a receipt.
+    """
+    journal = journal_of(context)
+    entry = entry_of(context)
+    seconds = {
+        name: round(float(entry.facts[f"{name}_seconds"]), 4)
+        for name in ("download", "execution", "upload")
+        if entry.facts.get(f"{name}_seconds") is not None
+    }
+    known = files.read_file(journal, context.rid, f"{MLAsset.execution_metadata}/{run_record_name(context.rid)}")
+    # a record that is on its way already stays as it is: a repeated close sends the same bytes
+    record = known if known and known.status != "uploaded" and known.path.exists() else None
+    upload_files(context, [seal_file(context, record or write_run_record(context, seconds=seconds))], options)
+    if seconds:
+        door_of(context).write_durations({name: format_duration(value) for name, value in seconds.items()})
+    check_complete(context)
+    advance(context, ExecutionStatus.Uploaded)
+    executions.merge_facts(journal, context.rid, {"closed": True})
+    if not keep:
+        forget_staged_bytes(context)
+    return context
+
+
+def check_complete(context: Context) -> None:
+    """Raise DerivaMLUploadError unless everything registered, staged and planned has its receipt."""
+    journal = journal_of(context)
+    missing = {
+        "files": files.count_unsent(journal, context.rid),
+        "feature values": features.count_unsent(journal, context.rid),
+        "effects": sum(
+            count
+            for state, (count, _) in effects.count_effects(journal, context.rid).items()
+            if state is not EffectState.delivered
+        ),
+    }
+    if any(missing.values()):
+        shown = ", ".join(f"{count} {name}" for name, count in missing.items() if count)
+        raise DerivaMLUploadError(
+            f"Execution {context.rid} is not complete: {shown} without a receipt. Call upload_execution_outputs()."
+        )
+
+
+def format_duration(seconds: float) -> str:
+    """A duration as deriva-ml writes it: `0.0H 1.0min 2.3456sec`."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}H {minutes}min {round(left, 4)}sec"

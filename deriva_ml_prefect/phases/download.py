@@ -1,0 +1,129 @@
+"""Inputs onto this machine: datasets as verified bags, single assets as verified files; each once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+from deriva_ml_prefect.bags.download import BagFacts, download_bag
+from deriva_ml_prefect.catalog import assets, datasets
+from deriva_ml_prefect.catalog.objects import download_object
+from deriva_ml_prefect.config.asset import AssetSpec
+from deriva_ml_prefect.config.dataset import DatasetSpec
+from deriva_ml_prefect.config.execution import ExecutionSpec
+from deriva_ml_prefect.config.settings import load_settings
+from deriva_ml_prefect.exceptions import DerivaMLDatasetNotFound, DerivaMLException
+from deriva_ml_prefect.journal import executions, inputs
+from deriva_ml_prefect.phases.advance import advance
+from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of
+from deriva_ml_prefect.phases.run import describe_error
+from deriva_ml_prefect.values.names import AssetRole
+from deriva_ml_prefect.values.records import AssetRecord, DatasetVersionRecord
+from deriva_ml_prefect.values.status import ExecutionStatus
+from deriva_ml_prefect.values.version import DatasetVersion
+
+logger = logging.getLogger(__name__)
+
+
+def download_inputs(context: Context) -> Context:
+    """Download every dataset and asset of the configuration and link the assets as inputs.
+
+    A failure leaves the execution Created, with the reason in Status_Detail, and is raised; the next try goes on.
+    """
+    spec = ExecutionSpec.model_validate(entry_of(context).configuration)
+    began = time.monotonic()
+    try:
+        for dataset in spec.datasets:
+            fetch_dataset(context, dataset)
+        _fetch_assets(context, spec.asset_specs())
+    except (DerivaMLException, OSError) as e:
+        if entry_of(context).status is ExecutionStatus.Created:
+            advance(context, ExecutionStatus.Created, f"Download failed: {describe_error(e)}", patient=True)
+        raise
+    if spec.datasets or spec.assets:
+        executions.merge_facts(journal_of(context), context.rid, {"download_seconds": time.monotonic() - began})
+    return context
+
+
+def fetch_dataset(context: Context, spec: DatasetSpec) -> BagFacts:
+    """The bag of a dataset, from the cache where it is; the version is the one that this execution noted first."""
+    record = input_version(context, spec)
+    facts = download_bag(
+        catalog_of(context),
+        record,
+        materialize=spec.materialize,
+        exclude_tables=spec.exclude_tables or (),
+        concurrency=spec.fetch_concurrency,
+    )
+    noted = {"path": str(facts.path), "files": facts.files, "bytes": facts.bytes, "from_cache": facts.from_cache}
+    inputs.note_input(
+        journal_of(context), context.rid, "dataset", record.dataset_rid, {**version_facts(record), **noted}
+    )
+    return facts
+
+
+def version_facts(record: DatasetVersionRecord) -> dict[str, str | None]:
+    """What the journal keeps of a resolved version."""
+    return {"version": str(record.version), "version_rid": record.rid, "snapshot": record.snapshot}
+
+
+def input_version(context: Context, spec: DatasetSpec) -> DatasetVersionRecord:
+    """The version of a dataset that this execution reads, or the one that the catalog has now for any other."""
+    for item in inputs.list_inputs(journal_of(context), context.rid, "dataset"):
+        facts = item.facts
+        if item.rid == spec.rid and facts.get("version_rid") and spec.version in (None, facts["version"]):
+            version = DatasetVersion.parse(facts["version"])
+            return DatasetVersionRecord(facts["version_rid"], item.rid, version, facts["snapshot"], None, None)
+    return resolve_version(context, spec)
+
+
+def resolve_version(context: Context, spec: DatasetSpec) -> DatasetVersionRecord:
+    """Ask the catalog which version a spec means."""
+    record = datasets.resolve_version(catalog_of(context), spec.rid, spec.version)
+    if record.snapshot is None and str(record.version) != spec.version:
+        raise DerivaMLDatasetNotFound(f"Dataset {spec.rid} has no released version; name the version that you mean.")
+    return record
+
+
+def _fetch_assets(context: Context, specs: list[AssetSpec]) -> None:
+    if not specs:
+        return
+    catalog = catalog_of(context)
+    linked: dict[str, list[str]] = {}
+    for spec in specs:
+        record = assets.read_asset(catalog, spec.rid)
+        fetch_asset(context, record, context.folder / "inputs" / record.asset_table / record.rid, cache=spec.cache)
+        linked.setdefault(record.asset_table, []).append(record.rid)
+    if context.dry_run:
+        return
+    for table, rids in linked.items():
+        assets.link_assets(catalog, assets.asset_table(catalog, table), context.rid, rids, AssetRole.input)
+
+
+def fetch_asset(context: Context, record: AssetRecord, folder: Path, *, cache: bool = False) -> Path:
+    """One asset as a verified file in `folder`; with `cache`, a link to the file kept under its RID and MD5."""
+    name = record.filename or record.rid
+    target = folder / name
+    if not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        source = load_settings().cache / "assets" / f"{record.rid}_{record.md5}" / name if cache else target
+        if not source.exists():
+            source.parent.mkdir(parents=True, exist_ok=True)
+            download_object(catalog_of(context), record.url, source, md5_hex=record.md5, length=record.length)
+        if source != target:
+            temporary = folder / f".{name}.{os.getpid()}"
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(source)
+            temporary.replace(target)
+    facts = {
+        "asset_table": record.asset_table,
+        "file_name": name,
+        "md5": record.md5,
+        "length": record.length,
+        "path": str(target),
+        "asset_types": list(record.asset_types),
+    }
+    inputs.note_input(journal_of(context), context.rid, "asset", record.rid, facts)
+    return target

@@ -1,0 +1,156 @@
+"""Metadata files of an execution: its configuration, its surroundings, its flow run, and the record of the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from deriva_ml_prefect.journal import executions, inputs
+from deriva_ml_prefect.journal.files import StagedFile, read_file
+from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
+from deriva_ml_prefect.phases.send import UploadOptions
+from deriva_ml_prefect.phases.stage import Registration, seal_file, write_output
+from deriva_ml_prefect.phases.upload import upload_files
+from deriva_ml_prefect.provenance.environment import environment_snapshot
+from deriva_ml_prefect.provenance.lockfile import find_lockfile
+from deriva_ml_prefect.provenance.scrub import Scrubber, make_scrubber
+from deriva_ml_prefect.values.names import ExecMetadataType, MLAsset
+from deriva_ml_prefect.values.status import Outcome
+
+KEY_FILE = "scrub.key"
+
+
+@dataclass(frozen=True)
+class MetadataFile:
+    name: str
+    asset_type: ExecMetadataType
+    description: str
+    content: bytes
+
+
+def upload_metadata(context: Context, *, git_root: str | None) -> None:
+    """Upload what is known when an execution begins, while it is Created. Done again, it sends only what is missing."""
+    journal = journal_of(context)
+    waiting: list[StagedFile] = []
+    for item in _beginning(context, git_root):
+        known = read_file(journal, context.rid, f"{MLAsset.execution_metadata}/{item.name}")
+        if known is None or (known.status != "uploaded" and not known.path.exists()):
+            known = _register(context, item)
+        if known.status != "uploaded":
+            waiting.append(seal_file(context, known))
+    upload_files(context, waiting, UploadOptions())
+
+
+def _register(context: Context, item: MetadataFile) -> StagedFile:
+    registration = Registration(
+        MLAsset.execution_metadata, item.name, asset_types=[item.asset_type], description=item.description
+    )
+    return write_output(context, registration, item.content)
+
+
+def _beginning(context: Context, git_root: str | None) -> list[MetadataFile]:
+    entry = entry_of(context)
+    began = datetime.fromisoformat(entry.created_at).strftime("%Y%m%d_%H%M%S")
+    files = [
+        MetadataFile(
+            "configuration.json",
+            ExecMetadataType.deriva_config,
+            "Configuration of the execution",
+            _json(dict(entry.configuration)),
+        ),
+        MetadataFile(
+            f"environment_snapshot_{began}.txt",
+            ExecMetadataType.runtime_env,
+            "Machine, interpreter and packages of the run",
+            _json(environment_snapshot(scrubber(context.home))),
+        ),
+    ]
+    if context.flow_run_id:
+        link = {"flow_run_id": context.flow_run_id, "execution_rid": context.rid, "attempt": context.attempt}
+        files.append(
+            MetadataFile(
+                link_name(context.flow_run_id),
+                ExecMetadataType.execution_config,
+                "The flow run that this execution belongs to",
+                _json(link),
+            )
+        )
+    lock = find_lockfile(git_root)
+    if lock is not None:
+        files.append(
+            MetadataFile(lock.name, ExecMetadataType.execution_config, "Locked dependencies", lock.read_bytes())
+        )
+    return files
+
+
+def link_name(flow_run_id: str) -> str:
+    """Name of the file by which another machine finds the execution of a flow run."""
+    return f"prefect-{flow_run_id}.json"
+
+
+def write_run_record(context: Context, *, seconds: dict[str, float]) -> StagedFile:
+    """Register `deriva-ml-run-<RID>.json`: times, status history, attempts, outcome, flow run and durations."""
+    entry = entry_of(context)
+    journal = journal_of(context)
+    history = executions.status_history(journal, context.rid)
+    read = inputs.list_inputs(journal, context.rid)
+    record = {
+        "format": "deriva-ml-run",
+        "format_version": 1,
+        "execution_rid": context.rid,
+        "outcome": entry.outcome.value,
+        "error": entry.error if entry.outcome is not Outcome.completed else None,
+        "created": entry.created_at,
+        "started": entry.started_at,
+        "stopped": entry.stopped_at,
+        "durations_seconds": seconds,
+        "attempt": entry.attempt,
+        "supersedes": entry.supersedes,
+        "flow_run_id": context.flow_run_id,
+        "status_history": [{"status": s.status.value, "detail": s.detail, "at": s.at} for s in history],
+        "inputs": [{"kind": i.kind, "rid": i.rid, **_portable(dict(i.facts))} for i in read],
+    }
+    item = MetadataFile(
+        run_record_name(context.rid), ExecMetadataType.execution_config, "Record of the run", _json(record)
+    )
+    return _register(context, item)
+
+
+def run_record_name(rid: str) -> str:
+    return f"deriva-ml-run-{rid}.json"
+
+
+def _portable(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts about an input without what concerns this machine alone."""
+    return {name: value for name, value in facts.items() if name != "path"}
+
+
+def scrubber(home: Path) -> Scrubber:
+    """The scrubber of this installation; its key is made at first use and kept in the home folder, mode 0600."""
+    path = home / KEY_FILE
+    try:
+        key = path.read_bytes()
+    except FileNotFoundError:
+        home.mkdir(parents=True, exist_ok=True)
+        fresh = home / f"{KEY_FILE}.{os.getpid()}"
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(secrets.token_bytes(32))
+        try:
+            # a link fails if another process was first, and then its key is the one
+            os.link(fresh, path)
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+        key = path.read_bytes()
+    return make_scrubber(key, os.environ)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, sort_keys=True, default=str).encode() + b"\n"

@@ -1,0 +1,222 @@
+"""Executions whose process is gone: finding them, taking them over, and giving them up."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from deriva_ml_prefect.catalog import executions as catalog_executions
+from deriva_ml_prefect.config.settings import Settings, load_settings
+from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLNotFoundError, DerivaMLOfflineError
+from deriva_ml_prefect.journal import executions, files, flow_runs, manifest, ownership
+from deriva_ml_prefect.journal.executions import Entry
+from deriva_ml_prefect.journal.store import FILE_NAME, Journal, now, open_journal
+from deriva_ml_prefect.phases.advance import advance, send_steps
+from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of
+from deriva_ml_prefect.phases.door import door_of
+from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.reconciliation import Winner, reconcile
+from deriva_ml_prefect.values.rid import RID, check_rid
+from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
+
+logger = logging.getLogger(__name__)
+_S = ExecutionStatus
+
+
+def resume(address: Address, rid: RID) -> Context:
+    """Take over an execution whose staged work is in this workspace; its status is what journal and catalog agree on.
+
+    Raises DerivaMLNotFoundError when the workspace does not know it, DerivaMLOwnershipError when its owner lives,
+    DerivaMLStateInconsistency when the two sides contradict each other.
+    """
+    check_rid(rid, "Execution RID")
+    settings = load_settings()
+    workspace = settings.workspace(address)
+    if not (workspace / FILE_NAME).exists():
+        raise _unknown(rid, workspace=str(workspace))
+    journal = open_journal(workspace)
+    entry = executions.read_execution(journal, rid)
+    if entry is None:
+        raise _unknown(rid, workspace=str(workspace))
+    context = _context(settings, address, journal, entry)
+    was_dead = not ownership.owns(context.folder)
+    ownership.take(journal, context.folder, rid)
+    _reconcile(context)
+    manifest.rewrite(context.folder, rid, files.list_files(journal, rid))
+    if was_dead and entry.user_code == "started" and entry.outcome is Outcome.unknown:
+        executions.mark_user_code(journal, rid, "started", Outcome.killed)
+        executions.merge_facts(journal, rid, {"resumed": True})
+    return context
+
+
+def _unknown(rid: RID, *, workspace: str) -> DerivaMLNotFoundError:
+    return DerivaMLNotFoundError(
+        f"The workspace {workspace} does not know execution {rid}. What an execution staged is on the machine that ran "
+        "it: resume it there, or set DERIVA_ML_HOME to its home folder. A finished execution is shown by "
+        f"`deriva-ml-prefect show {rid}`."
+    )
+
+
+def _context(settings: Settings, address: Address, journal: Journal, entry: Entry) -> Context:
+    return Context(
+        entry.rid,
+        address,
+        settings.home,
+        journal.workspace,
+        flow_run_id=flow_runs.flow_run_of(journal, entry.rid),
+        attempt=entry.attempt,
+    )
+
+
+def _reconcile(context: Context) -> None:
+    """Settle what the journal and the catalog say of the status."""
+    journal = journal_of(context)
+    entry = entry_of(context)
+    row = door_of(context).read()
+    if row is None:
+        if entry.registered:
+            raise DerivaMLNotFoundError(
+                f"Execution {context.rid} is not in catalog {context.address} any more. What it staged is in "
+                f"{context.folder}."
+            )
+        row = catalog_executions.insert_execution(
+            catalog_of(context),
+            context.rid,
+            workflow_rid=entry.workflow_rid,
+            description=entry.description,
+            status=_S.Created,
+            detail=None,
+        )
+    if not entry.registered:
+        executions.mark_registered(journal, context.rid, row.stored_status)
+        return
+    unsent = bool(executions.unsent_steps(journal, context.rid))
+    match reconcile(context.rid, entry.status, row.status, unsent=unsent):
+        case Winner.catalog:
+            executions.adopt_status(journal, context.rid, row.status, row.status_detail, row.stored_status)
+        case Winner.journal:
+            # the swap must name what the row holds now
+            journal.write("write_catalog_status", rid=context.rid, catalog_status=row.stored_status)
+            if not unsent:
+                journal.write(
+                    "append_history", rid=context.rid, status=entry.status, detail=entry.status_detail, sent=0
+                )
+            send_steps(context)
+        case Winner.neither if unsent:
+            journal.write("write_catalog_status", rid=context.rid, catalog_status=row.stored_status)
+            send_steps(context)
+        case Winner.neither:
+            pass
+
+
+def abort(address: Address, rid: RID, reason: str = "aborted by the user") -> Context:
+    """Give an execution up: status Aborted, its files stay."""
+    context = resume(address, rid)
+    advance(context, _S.Aborted, reason)
+    ownership.release(context.folder)
+    return context
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """An execution of this workspace that is neither finished nor alive."""
+
+    rid: RID
+    status: ExecutionStatus
+    status_detail: str | None
+    user_code: str
+    last_activity: str
+    superseded_by: RID | None
+
+
+def find_interrupted(address: Address) -> list[Interrupted]:
+    """Executions whose owner is gone and whose work is not in the catalog, newest first."""
+    workspace = load_settings().workspace(address)
+    if not (workspace / FILE_NAME).exists():
+        return []
+    found = []
+    for entry in executions.list_executions(open_journal(workspace)):
+        if entry.status in (_S.Uploaded, _S.Aborted) or entry.superseded_by:
+            continue
+        owner = ownership.owner_of(workspace / "executions" / entry.rid)
+        if owner is None or not owner.alive:
+            found.append(
+                Interrupted(
+                    entry.rid,
+                    entry.status,
+                    entry.status_detail,
+                    entry.user_code,
+                    entry.last_activity,
+                    entry.superseded_by,
+                )
+            )
+    return found
+
+
+def note_lost_owner(address: Address, rid: RID) -> bool:
+    """Say in Status_Detail of a dead execution that its owner is gone and how to go on; False when it is not dead.
+
+    The status itself stays: only an owner, a resume or an abort changes it.
+    """
+    settings = load_settings()
+    workspace = settings.workspace(address)
+    journal = open_journal(workspace)
+    entry = executions.read_execution(journal, rid)
+    owner = ownership.owner_of(workspace / "executions" / rid)
+    if entry is None or entry.status not in (_S.Running, _S.Pending_Upload) or (owner and owner.alive):
+        return False
+    if (entry.status_detail or "").startswith("owner lost"):
+        return False
+    context = _context(settings, address, journal, entry)
+    ownership.take(journal, context.folder, rid)
+    try:
+        advance(
+            context, entry.status, f"owner lost at {now()}; resume with: deriva-ml-prefect resume {rid}", patient=True
+        )
+    finally:
+        ownership.release(context.folder)
+    return True
+
+
+def note_end(address: Address, flow_run_id: str, *, ended: str, message: str) -> None:
+    """What an orchestrator's hook knows: its flow run `failed`, `crashed` or was `cancelled`.
+
+    Repeats or repairs the status of the run's last execution: nothing happens when it is settled already, or when a
+    live process owns it. A cancelled run is Aborted before its upload and Failed during it.
+    """
+    settings = load_settings()
+    workspace = settings.workspace(address)
+    if not (workspace / FILE_NAME).exists():
+        return
+    journal = open_journal(workspace)
+    rids = flow_runs.executions_of(journal, flow_run_id)
+    if not rids:
+        return
+    entry = executions.read_execution(journal, rids[-1])
+    if entry is None or entry.status in (_S.Uploaded, _S.Aborted, _S.Failed):
+        return
+    context = _context(settings, address, journal, entry)
+    mine = ownership.owns(context.folder)
+    owner = ownership.owner_of(context.folder)
+    if owner and owner.alive and not mine:
+        return
+    if ended == "cancelled" or mine:
+        ownership.take(journal, context.folder, context.rid)
+        target = _end_status(entry, ended)
+        if target is not None:
+            advance(context, target, message, patient=True)
+        return
+    try:
+        note_lost_owner(address, context.rid)
+    except DerivaMLOfflineError as e:
+        logger.warning("The catalog was not told that the owner of execution %s is gone: %s", context.rid, e)
+    except DerivaMLException as e:
+        logger.warning("Execution %s: %s", context.rid, e)
+
+
+def _end_status(entry: Entry, ended: str) -> ExecutionStatus | None:
+    if entry.status is _S.Pending_Upload:
+        return _S.Failed
+    if ended == "cancelled":
+        return _S.Aborted if entry.status in (_S.Created, _S.Running, _S.Stopped) else None
+    return _S.Failed if entry.status is _S.Running else None

@@ -1,0 +1,93 @@
+"""The user's code: marked as started before the call and as finished after it, so that it never runs twice unasked."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from deriva_ml_prefect.exceptions import DerivaMLAttemptError
+from deriva_ml_prefect.journal import executions
+from deriva_ml_prefect.phases.advance import advance
+from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
+from deriva_ml_prefect.phases.stage import seal_outputs
+from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+_clocks: dict[tuple[str, str], float] = {}
+"""(workspace, RID) → monotonic time of the start, for executions that this process started."""
+
+
+def needs_user_code(context: Context) -> bool:
+    """Whether the user's code is still to run for this execution."""
+    return entry_of(context).user_code != "finished"
+
+
+def start(context: Context, *, again: bool = False) -> None:
+    """The user's code is about to run: status Running.
+
+    `again`: the user asked for repetition of the same execution. Else code that was started or has finished before is
+    DerivaMLAttemptError.
+    """
+    entry = entry_of(context)
+    if entry.user_code == "finished" or (entry.user_code == "started" and not again):
+        raise DerivaMLAttemptError(
+            f"The code of execution {context.rid} has run already (status {entry.status}). Upload what it staged with "
+            f"`deriva-ml-prefect resume {context.rid}`, or begin a new execution to run it again."
+        )
+    message = f"Attempt {context.attempt}" if context.attempt > 1 else None
+    advance(context, ExecutionStatus.Running, message, patient=True)
+    executions.mark_user_code(journal_of(context), context.rid, "started", Outcome.unknown)
+    context.work.mkdir(parents=True, exist_ok=True)
+    _clocks[str(context.workspace), context.rid] = time.monotonic()
+
+
+def finish(context: Context) -> None:
+    """The user's code ended cleanly: its outputs are sealed, and the status is Stopped."""
+    journal = journal_of(context)
+    _note_duration(context)
+    seal_outputs(context)
+    executions.mark_user_code(journal, context.rid, "finished", Outcome.completed)
+    if entry_of(context).status is ExecutionStatus.Running:
+        advance(context, ExecutionStatus.Stopped, patient=True)
+
+
+def fail(context: Context, error: BaseException) -> None:
+    """The user's code raised: status Failed with `<Type>: <message>`. Statuses from Stopped on stay as they are."""
+    _note_duration(context)
+    executions.mark_user_code(journal_of(context), context.rid, "started", Outcome.failed)
+    if entry_of(context).status is ExecutionStatus.Running:
+        advance(context, ExecutionStatus.Failed, describe_error(error), patient=True)
+
+
+def describe_error(error: BaseException) -> str:
+    """An error as Status_Detail shows it."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def run_user_code(context: Context, user_code: Callable[[Context], T]) -> T:
+    """Call the user's code for this execution. SystemExit with 0 or None is an end like any other, without a result."""
+    start(context, again=context.attempt > 1)
+    try:
+        result = user_code(context)
+    except SystemExit as e:
+        if e.code not in (0, None):
+            fail(context, e)
+            raise
+        finish(context)
+        raise
+    # everything that ends the user's code is recorded and goes on to the caller: KeyboardInterrupt and cancel too
+    except BaseException as e:
+        fail(context, e)
+        raise
+    finish(context)
+    return result
+
+
+def _note_duration(context: Context) -> None:
+    began = _clocks.pop((str(context.workspace), context.rid), None)
+    if began is not None:
+        executions.merge_facts(journal_of(context), context.rid, {"execution_seconds": time.monotonic() - began})

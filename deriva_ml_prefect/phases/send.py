@@ -1,0 +1,171 @@
+"""How each kind of effect is sent, so that sending it again changes nothing: one function a kind.
+
+bytes          {kind, key, path, object, file_name, length, md5}     → {url}
+asset_rows     {kind, table, keys, rows}                            → {rids: {key: RID}}
+asset_types    {kind, table, rows: [[asset RID, term]]}             → {rows}
+asset_links    {kind, table, assets: [RID], role}                   → {rows}
+feature_rows   {kind, feature_table, feature_name, target_table, first, last}   → {rows}
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deriva_ml_prefect.catalog import assets, features, objects
+from deriva_ml_prefect.exceptions import DerivaMLValidationError
+from deriva_ml_prefect.journal import effects as journal_effects
+from deriva_ml_prefect.journal import features as journal_features
+from deriva_ml_prefect.journal import files as journal_files
+from deriva_ml_prefect.journal.effects import Planned
+from deriva_ml_prefect.phases.context import Context, catalog_of, journal_of
+from deriva_ml_prefect.transfer.hashing import FileFacts
+from deriva_ml_prefect.values.effects import Receipt
+from deriva_ml_prefect.values.names import AssetRole
+from deriva_ml_prefect.values.objects import content_disposition, content_type
+from deriva_ml_prefect.values.progress import ProgressCallback
+
+CHUNK_SIZE = 50 * 1024**2
+"""Bytes of one chunk of an upload, unless the caller says otherwise."""
+
+
+@dataclass(frozen=True)
+class UploadOptions:
+    """How outputs are sent. Times are seconds, sizes bytes; the defaults are the chapter's."""
+
+    timeout: tuple[float, float] = (600, 600)
+    """(connect, read) for each chunk."""
+    chunk_size: int = CHUNK_SIZE
+    max_retries: int = 3
+    """Times that a failed effect is sent again."""
+    retry_delay: float = 5.0
+    """Before the first repetition; doubled for each further one."""
+    progress: ProgressCallback | None = None
+
+    def __post_init__(self) -> None:
+        if self.chunk_size < 1:
+            raise DerivaMLValidationError(f"chunk_size is {self.chunk_size}: a chunk has at least one byte.")
+        if self.max_retries < 0:
+            raise DerivaMLValidationError(f"max_retries is {self.max_retries}: it cannot be negative.")
+        if self.retry_delay < 0:
+            raise DerivaMLValidationError(f"retry_delay is {self.retry_delay}: it cannot be negative.")
+        if len(self.timeout) != 2 or min(self.timeout) <= 0:
+            raise DerivaMLValidationError(
+                f"timeout is {self.timeout!r}: give (connect, read) in seconds, both above 0."
+            )
+
+
+Told = Callable[[int], None]
+"""Told the number of bytes that have gone since it was told last."""
+
+
+def send(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Receipt:
+    """Send one effect; the receipt says that it is certainly there."""
+    payload = planned.effect.payload
+    facts = _SENDERS[payload["kind"]](context, planned, options, told)
+    return Receipt(planned.effect.key, facts)
+
+
+def _send_bytes(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Mapping[str, Any]:
+    payload = planned.effect.payload
+    path = Path(payload["path"])
+    facts = _sealed_facts(context, payload["key"], path)
+    journal = journal_of(context)
+    url = objects.upload_object(
+        catalog_of(context),
+        path,
+        payload["object"],
+        facts,
+        content_type=content_type(payload["file_name"]),
+        disposition=content_disposition(payload["file_name"]),
+        chunk_size=options.chunk_size,
+        timeout=max(options.timeout),
+        progress=told,
+        job=planned.progress.get("job"),
+        on_job=lambda job: journal_effects.note_progress(journal, context.rid, planned.effect.key, {"job": job}),
+    )
+    return {"url": url}
+
+
+def _sealed_facts(context: Context, key: str, path: Path) -> FileFacts:
+    """Length and checksum that the file was sealed with; DerivaMLValidationError when it is gone or another one now."""
+    file = journal_files.read_file(journal_of(context), context.rid, key)
+    if file is None or file.md5 is None or file.length is None or file.modified_ns is None or file.inode is None:
+        raise DerivaMLValidationError(f"File {key} of execution {context.rid} was never sealed; upload it again.")
+    try:
+        found = path.stat()
+    except OSError as e:
+        raise DerivaMLValidationError(
+            f"File {key} is gone: {path} ({e.strerror}). Put it back, or register it again with asset_file_path()."
+        ) from e
+    if (found.st_size, found.st_mtime_ns, found.st_ino) != (file.length, file.modified_ns, file.inode):
+        raise DerivaMLValidationError(
+            f"File {key} was changed after it was sealed ({path}). Nothing of it was sent. Register it again with "
+            "asset_file_path() to upload what it holds now."
+        )
+    md5_base64 = base64.b64encode(bytes.fromhex(file.md5)).decode()
+    return FileFacts(file.length, file.md5, md5_base64, file.modified_ns, file.inode)
+
+
+def _send_asset_rows(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Mapping[str, Any]:  # noqa: ARG001
+    payload = planned.effect.payload
+    catalog = catalog_of(context)
+    by_url = assets.insert_asset_rows(catalog, assets.asset_table(catalog, payload["table"]), payload["rows"])
+    rids = {key: by_url[row["URL"]] for key, row in zip(payload["keys"], payload["rows"], strict=True)}
+    return {"rids": rids}
+
+
+def _send_asset_types(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Mapping[str, Any]:  # noqa: ARG001
+    payload = planned.effect.payload
+    catalog = catalog_of(context)
+    pairs = [(asset, term) for asset, term in payload["rows"]]
+    assets.insert_asset_types(catalog, assets.asset_table(catalog, payload["table"]), pairs)
+    return {"rows": len(pairs)}
+
+
+def _send_asset_links(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Mapping[str, Any]:  # noqa: ARG001
+    payload = planned.effect.payload
+    catalog = catalog_of(context)
+    table = assets.asset_table(catalog, payload["table"])
+    assets.link_assets(catalog, table, context.rid, payload["assets"], AssetRole(payload["role"]))
+    return {"rows": len(payload["assets"])}
+
+
+def _send_feature_rows(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Mapping[str, Any]:  # noqa: ARG001
+    payload = planned.effect.payload
+    catalog, journal = catalog_of(context), journal_of(context)
+    feature = features.lookup_feature(catalog, payload["target_table"], payload["feature_name"])
+    staged = journal_features.rows_between(
+        journal, context.rid, payload["feature_table"], payload["first"], payload["last"]
+    )
+    asset_columns = [column.name for column in feature.columns if column.kind == "asset"]
+    by_path = _uploaded_by_path(context) if asset_columns else {}
+    rows = [dict(row.record) for row in staged]
+    for row in rows:
+        for column in asset_columns:
+            row[column] = by_path.get(row.get(column), row.get(column))
+    present = features.insert_feature_rows(catalog, feature, rows)
+    return {"rows": present}
+
+
+def _uploaded_by_path(context: Context) -> dict[object, str]:
+    """Path of a staged file, and of the file it was made from → RID of its asset row."""
+    found: dict[object, str] = {}
+    for file in journal_files.list_files(journal_of(context), context.rid):
+        if file.rid:
+            found[str(file.path)] = file.rid
+            if file.source:
+                found.setdefault(str(file.source), file.rid)
+    return found
+
+
+_SENDERS: dict[str, Callable[[Context, Planned, UploadOptions, Told], Mapping[str, Any]]] = {
+    "bytes": _send_bytes,
+    "asset_rows": _send_asset_rows,
+    "asset_types": _send_asset_types,
+    "asset_links": _send_asset_links,
+    "feature_rows": _send_feature_rows,
+}

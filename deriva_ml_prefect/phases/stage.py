@@ -1,0 +1,312 @@
+"""Outputs on this machine: registering files, staging feature values, and sealing both before anything is sent."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deriva_ml_prefect.catalog import assets, vocabulary
+from deriva_ml_prefect.config.execution import refuse_nan
+from deriva_ml_prefect.exceptions import DerivaMLReadOnlyError, DerivaMLValidationError
+from deriva_ml_prefect.journal import features as journal_features
+from deriva_ml_prefect.journal import files as journal_files
+from deriva_ml_prefect.journal import manifest
+from deriva_ml_prefect.journal.files import StagedFile
+from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of
+from deriva_ml_prefect.transfer.hashing import copy_and_hash, hash_file
+from deriva_ml_prefect.values.names import MLVocab
+from deriva_ml_prefect.values.objects import check_filename
+from deriva_ml_prefect.values.records import AssetTable, FeatureDefinition
+from deriva_ml_prefect.values.status import ExecutionStatus
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One file to register, as asked for."""
+
+    asset_table: str
+    file_name: str
+    """Name of a new file, or path of one that exists."""
+    copy_file: bool = False
+    rename_file: str | None = None
+    asset_types: Sequence[str] | None = None
+    description: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    always_new: bool = False
+    """Never look for an existing file of that name."""
+
+
+def register_file(context: Context, request: Registration) -> StagedFile:
+    """Register one output, durable on return. The three modes are those of the chapter: new, symlink, copy."""
+    _check_open(context)
+    table = assets.asset_table(catalog_of(context), request.asset_table)
+    metadata = {name: _plain(value) for name, value in request.metadata.items()}
+    _check_metadata(table, metadata)
+    source = Path(request.file_name)
+    exists = not request.always_new and source.exists()
+    name = check_filename(request.rename_file or source.name)
+    if not exists and not request.always_new and len(source.parts) > 1:
+        raise DerivaMLValidationError(
+            f"There is no file {request.file_name}. Give the path of an existing file, or a bare name for a new one."
+        )
+    target = context.staged / table.name / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    file = StagedFile(
+        key=f"{table.name}/{name}",
+        schema=table.schema,
+        asset_table=table.name,
+        file_name=name,
+        mode=("copy" if request.copy_file else "symlink") if exists else "new",
+        path=target,
+        source=source.absolute() if exists else None,
+        asset_types=tuple(str(term) for term in (request.asset_types or [table.name])),
+        metadata=metadata,
+        description=request.description,
+    )
+    if exists:
+        file = _place(file, source)
+        if not Path(request.file_name).is_absolute() and len(source.parts) == 1:
+            logger.info("%s is the existing file %s, not a new one.", request.file_name, source.absolute())
+    journal = journal_of(context)
+    known = journal_files.read_file(journal, context.rid, file.key)
+    stored = journal_files.add_file(journal, context.rid, file)
+    if known is None:
+        manifest.append_entry(context.folder, context.rid, stored)
+    else:
+        manifest.rewrite(context.folder, context.rid, journal_files.list_files(journal, context.rid))
+    return stored
+
+
+def _check_open(context: Context) -> None:
+    status = entry_of(context).status
+    if status is ExecutionStatus.Aborted:
+        raise DerivaMLReadOnlyError(f"Execution {context.rid} is Aborted: nothing can be added to it.")
+
+
+def _place(file: StagedFile, source: Path) -> StagedFile:
+    """Put an existing file under its staged name; a copy is hashed on the way, so it needs no second reading."""
+    _check_regular(source)
+    if source.resolve() == file.path.resolve():
+        return StagedFile(**{**vars(file), "mode": "new", "source": None})
+    file.path.unlink(missing_ok=True)
+    if file.mode == "symlink":
+        file.path.symlink_to(source.absolute())
+        return file
+    facts = copy_and_hash(source, file.path)
+    return StagedFile(
+        **{
+            **vars(file),
+            "length": facts.length,
+            "md5": facts.md5_hex,
+            "modified_ns": facts.mtime_ns,
+            "inode": facts.inode,
+        }
+    )
+
+
+def _check_regular(path: Path) -> None:
+    """Raise DerivaMLValidationError for a folder, device, socket or pipe, or a file that may not be read."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as e:
+        raise DerivaMLValidationError(f"{path} cannot be read: {e.strerror}.") from e
+    if not stat.S_ISREG(mode):
+        kind = "a folder: register its files one by one" if stat.S_ISDIR(mode) else "not a regular file"
+        raise DerivaMLValidationError(f"{path} is {kind}.")
+    if not os.access(path, os.R_OK):
+        raise DerivaMLValidationError(f"{path} may not be read by this user.")
+
+
+def _plain(value: Any) -> Any:
+    """A metadata value as JSON has it; paths and enumeration members become text."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return str(value)
+
+
+def _check_metadata(table: AssetTable, metadata: Mapping[str, Any]) -> None:
+    unknown = sorted(set(metadata) - set(table.metadata))
+    if unknown:
+        has = ", ".join(table.metadata) or "none"
+        raise DerivaMLValidationError(
+            f"Asset table {table.name} has no metadata column {', '.join(unknown)}. Its metadata columns: {has}."
+        )
+    refuse_nan(dict(metadata), f"metadata of {table.name}")
+
+
+def describe_file(
+    context: Context,
+    key: str,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    asset_types: Sequence[str] | None = None,
+    description: str | None = None,
+) -> StagedFile:
+    """Change what is said of a registered file; what is None stays. Metadata given replaces all of it."""
+    _check_open(context)
+    journal = journal_of(context)
+    file = journal_files.read_file(journal, context.rid, key)
+    if file is None:
+        raise DerivaMLValidationError(f"Execution {context.rid} has no registered file {key}.")
+    if file.status == "uploaded":
+        raise DerivaMLReadOnlyError(f"File {key} is in the catalog already; change its row there.")
+    plain = {name: _plain(value) for name, value in metadata.items()} if metadata is not None else dict(file.metadata)
+    _check_metadata(assets.asset_table(catalog_of(context), file.asset_table), plain)
+    journal_files.describe_file(
+        journal,
+        context.rid,
+        key,
+        metadata=plain,
+        asset_types=[str(term) for term in (asset_types if asset_types is not None else file.asset_types)],
+        description=file.description if description is None else description,
+    )
+    manifest.rewrite(context.folder, context.rid, journal_files.list_files(journal, context.rid))
+    changed = journal_files.read_file(journal, context.rid, key)
+    assert changed is not None
+    return changed
+
+
+def stage_features(context: Context, feature: FeatureDefinition, records: Iterable[Mapping[str, Any]]) -> int:
+    """Stage values of one feature, durable on return; the number given.
+
+    A value equal to one that is staged already for the same target is one; a different one is DerivaMLValidationError.
+    """
+    _check_open(context)
+    journal = journal_of(context)
+    table = f"{feature.schema}.{feature.table}"
+    with journal.transaction():
+        staged = journal_features.staged_targets(journal, context.rid, table)
+        fresh: list[tuple[str, Mapping[str, Any]]] = []
+        count = 0
+        for record in records:
+            count += 1
+            plain = {name: _plain(value) for name, value in record.items()}
+            refuse_nan(plain, feature.name)
+            plain[feature.execution_column] = context.rid
+            target = str(plain[feature.target_column])
+            before = staged.get(target)
+            if before is None:
+                fresh.append((target, plain))
+                staged[target] = plain
+            elif before != plain:
+                raise DerivaMLValidationError(
+                    f"Feature {feature.name} of {feature.target_table} {target} is staged twice with different values: "
+                    f"{json.dumps(before)} and {json.dumps(plain)}. One execution gives one value for a target."
+                )
+        journal_features.add_features(
+            journal,
+            context.rid,
+            fresh,
+            feature_table=table,
+            feature_name=feature.name,
+            target_table=feature.target_table,
+        )
+    return count
+
+
+def seal_file(context: Context, file: StagedFile) -> StagedFile:
+    """Hash a registered file, whose bytes are final now, unless that is done and the file has not changed since."""
+    journal = journal_of(context)
+    _check_regular(file.path)
+    if file.md5 is not None and _identity(file.path) == (file.length, file.modified_ns, file.inode):
+        return file
+    if file.md5 is not None and file.mode == "symlink":
+        raise DerivaMLValidationError(
+            f"{file.source} was changed after execution {context.rid} had sealed it as {file.key}. Register it again "
+            "with asset_file_path() to upload what it holds now."
+        )
+    facts = hash_file(file.path)
+    journal_files.seal_file(
+        journal,
+        context.rid,
+        file.key,
+        length=facts.length,
+        md5=facts.md5_hex,
+        modified_ns=facts.mtime_ns,
+        inode=facts.inode,
+    )
+    sealed = journal_files.read_file(journal, context.rid, file.key)
+    assert sealed is not None
+    return sealed
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Length, time of change and inode: what tells that a file is not the one that was sealed."""
+    found = path.stat()
+    return (found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def seal_outputs(context: Context) -> None:
+    """Seal every registered file that is there; those that are not written yet are left for `stage_outputs` to name."""
+    for file in journal_files.list_files(journal_of(context), context.rid, unsent=True):
+        if file.path.exists():
+            seal_file(context, file)
+
+
+def stage_outputs(context: Context) -> Context:
+    """Check everything that is to be uploaded and seal it. All that is wrong is named in one DerivaMLValidationError.
+
+    Nothing has been sent when it is raised, and everything stays staged.
+    """
+    files = journal_files.list_files(journal_of(context), context.rid, unsent=True)
+    catalog = catalog_of(context)
+    problems: list[str] = []
+    for file in files:
+        missing = [
+            name
+            for name in assets.asset_table(catalog, file.asset_table).required_metadata
+            if name not in file.metadata
+        ]
+        if missing:
+            problems.append(f"{file.key} needs metadata {', '.join(missing)}: use set_metadata().")
+        if not file.path.exists():
+            gone = (
+                f"its source {file.source} is gone" if file.path.is_symlink() else "it was registered but never written"
+            )
+            problems.append(f"{file.key}: {gone}.")
+            continue
+        try:
+            seal_file(context, file)
+        except DerivaMLValidationError as e:
+            problems.append(str(e))
+    terms = sorted({term for file in files for term in file.asset_types})
+    if terms:
+        vocabulary.require_terms(catalog, MLVocab.asset_type, terms)
+    if problems:
+        raise DerivaMLValidationError(
+            f"Execution {context.rid} cannot be uploaded as it is; nothing was sent. " + " ".join(problems)
+        )
+    return context
+
+
+def write_output(context: Context, request: Registration, content: bytes) -> StagedFile:
+    """Register a new file and write it, e.g. a metadata file of the execution's own."""
+    file = register_file(context, Registration(**{**vars(request), "always_new": True}))
+    temporary = file.path.with_name(f".{file.path.name}.tmp")
+    with temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(file.path)
+    return file
+
+
+def forget_staged_bytes(context: Context) -> None:
+    """Delete staged files that are in the catalog. Journal entries and receipts stay."""
+    files = journal_files.list_files(journal_of(context), context.rid)
+    if any(file.status != "uploaded" for file in files):
+        return
+    shutil.rmtree(context.staged, ignore_errors=True)
