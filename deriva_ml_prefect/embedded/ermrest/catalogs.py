@@ -79,6 +79,11 @@ class Catalog:
                 self.models.popitem(last=False)
         return model
 
+    def remember(self, model: Model, amended: int | None) -> None:
+        """Put a model whose change has just been committed into the cache."""
+        with self.lock:
+            self.models[model.version, amended] = model
+
     def view(self, model: Model, roles: frozenset[str]) -> Model:
         """The model as these roles may see it."""
         key = ("view", id(model), roles)
@@ -118,8 +123,10 @@ class Catalog:
             yield Reading(connection, at, revision, model, self.view(model, roles_of(request.client)))
 
     @contextmanager
-    def writing(self, request: Request) -> Iterator[Writing]:
+    def writing(self, request: Request, *, of_model: bool = False) -> Iterator[Writing]:
         """Change the catalog in one transaction, kept when the block ends and undone when it raises.
+
+        With `of_model`, preconditions are about the last change of the model, else about the last change at all.
 
         Raises PreconditionFailed when If-Match or If-None-Match do not hold, Forbidden (or Unauthorized) when the
         client may not even enumerate the catalog.
@@ -127,7 +134,7 @@ class Catalog:
         with self.database.write() as connection:
             model = self.model(connection)
             require_catalog(model, request.client, "enumerate")
-            require_preconditions(request, last_moment(connection))
+            require_preconditions(request, Moment(model.version) if of_model else last_moment(connection))
             now = next_moment(connection)
             yield Writing(connection, now, model, self.view(model, roles_of(request.client)), request.client)
 

@@ -109,7 +109,19 @@ def type_of_document(document: Json) -> Type:
     name = document.get("typename")
     if not isinstance(name, str):
         raise BadRequest("A column type needs its typename.")
+    if name.endswith("[]"):
+        raise Conflict(f"Type {name} must be asked for with is_array and its base_type.")
     return resolve_type(name)
+
+
+def echo_of_type(document: Json) -> dict[str, Json]:
+    """As the answer to a creation shows the type: like the document that asked for it, its name made canonical."""
+    kind = type_of_document(document)
+    if kind.is_array:
+        return {"typename": kind.name, "is_array": True, "base_type": echo_of_type(document["base_type"])}
+    if kind.is_domain and document.get("is_domain"):
+        return document_of_type(kind)
+    return {"typename": kind.name}
 
 
 def document_of_type(kind: Type) -> dict[str, Json]:
