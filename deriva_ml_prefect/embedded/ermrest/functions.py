@@ -173,7 +173,7 @@ def print_array(text: str | None) -> str | None:
 
 def find_bin(value: float | None, bins: int, low: float | None, high: float | None) -> str | None:
     """`[index, lower limit, upper limit]` of a number's bin as JSON text; 0 is below and bins + 1 is above them all."""
-    if value is None or low is None or high is None or isinstance(value, str):
+    if value is None or low is None or high is None:
         return "[null,null,null]"
     if value < low:
         return json.dumps([0, None, low])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import orjson
 
 from deriva_ml_prefect.embedded.ermrest.catalogs import Catalog, Reading
-from deriva_ml_prefect.embedded.ermrest.clock import Moment, decode_urlb32, encode_urlb32
+from deriva_ml_prefect.embedded.ermrest.clock import Moment, normalise_rid
 from deriva_ml_prefect.embedded.ermrest.dates import micros_of
 from deriva_ml_prefect.embedded.ermrest.model import Json, Table
 from deriva_ml_prefect.embedded.ermrest.preconditions import tagged, unchanged
@@ -34,17 +34,13 @@ def answer_locate(catalog: Catalog, at: Moment | None, rest: str, request: Reque
 
 
 def find_row(reading: Reading, rid: str) -> dict[str, Json]:
-    forms = [rid]
-    try:
-        forms.append(encode_urlb32(decode_urlb32(rid)))
-    except ValueError:
-        pass  # a text that is no number in urlb32 can only be the RID that a client supplied
-    for form in dict.fromkeys(forms):
+    forms = tuple(dict.fromkeys((rid, normalise_rid(rid))))
+    for form in forms:
         for table in _tables(reading):
             if _is_present(reading, table, form):
                 return {"RID": form, "schema_name": table.schema, "table_name": table.name}
     if reading.at is None:
-        for form in dict.fromkeys(forms):
+        for form in forms:
             ended = [(until, table) for table in _tables(reading) if (until := _ended(reading.connection, table, form))]
             if ended:
                 return _describe_deleted(form, *max(ended, key=lambda found: found[0]))

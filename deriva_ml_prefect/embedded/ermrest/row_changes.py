@@ -195,7 +195,8 @@ def _follow_delete(change: Change, table: Table, fkey: ForeignKey, former: str) 
     if fkey.on_delete == "CASCADE":
         rows = make_set(
             change,
-            f"SELECT DISTINCT c.rowid AS row FROM {former} AS o JOIN {child.physical} AS c ON {_referring(child, fkey)}",
+            f"SELECT DISTINCT c.rowid AS row FROM {former} AS o "
+            f"JOIN {child.physical} AS c ON {_referring(child, fkey)}",
         )
         if _has_rows(change, rows):
             delete_rows(change, child, rows)

@@ -336,10 +336,9 @@ def order_and_limit(writer: Writer, plan: ReadPlan, text: str, expressions: Sequ
         backward = page.before is not None and page.after is None
         text += f" ORDER BY {_order(plan, expressions, backward=backward)}"
         if backward:
-            text = (
+            return (
                 f"SELECT * FROM ({text} LIMIT {writer.bind(page.limit)}) ORDER BY {_order(plan, None, backward=False)}"
             )
-            return text
     if page.limit is not None:
         text += f" LIMIT {writer.bind(page.limit)}"
     return text
