@@ -1,0 +1,224 @@
+"""Prefect blocks: what is asked of an execution, the credential, and the catalog, as documents to save and to pick.
+
+Entry points: `ExecutionConfiguration` (the fields of `config.execution.ExecutionSpec` as a block), `DerivaCredentials`,
+`DerivaCatalog`. Constructing one needs no server and no network.
+
+All three refuse unknown keys, numbers that are not finite, and the mask that Prefect shows in place of a secret, naming
+the field. They pass a deployment's parameter check as a reference, a plain dict and an instance. Nothing here opens a
+catalog.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import UUID
+
+from prefect.blocks.core import Block
+from prefect.client.schemas.objects import BlockDocument
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, HttpUrl, SecretStr, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from deriva_ml_prefect.config.execution import ExecutionSpec, refuse_nan
+from deriva_ml_prefect.exceptions import DerivaMLAuthenticationError, DerivaMLValidationError
+from deriva_ml_prefect.values.address import EMBEDDED, Address
+from deriva_ml_prefect.values.names import ML_SCHEMA
+
+DUMP_KEYS = ("block_type_slug", "_block_document_id", "_block_document_name", "_is_anonymous")
+"""What `Block.model_dump` adds to the fields."""
+
+MASK = "*" * 10
+"""What Prefect shows, and sends, in place of a secret."""
+
+SAVED_WORKFLOW_FIELDS = ("name", "workflow_type", "description")
+"""What a saved configuration keeps of its workflow. URL and checksum belong to the code that runs."""
+
+_LOGO = HttpUrl("https://github.com/informatics-isi-edu.png?size=200")
+_DOCUMENTATION = HttpUrl("https://informatics-isi-edu.github.io/deriva-ml/")
+
+
+class CheckedBlock(BaseModel):
+    """Refuses what a block could not keep or give back; in Python, and in the schema that the server checks.
+
+    Stands before Block among a class's bases. `extra="forbid"` would refuse the keys of Block's own dump, and with a
+    plain `extra="allow"` the server cannot tell a reference from a block without required fields. So Prefect is allowed
+    extras, this validator refuses them, and the schema of flow parameters names no others.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    _block_type_slug: ClassVar[str | None] = None
+    _logo_url: ClassVar[HttpUrl | None] = _LOGO
+    _documentation_url: ClassVar[HttpUrl | None] = _DOCUMENTATION
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unstorable(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        slug = values.get("block_type_slug")
+        if slug not in (None, cls._block_type_slug):
+            raise DerivaMLValidationError(f"This is a block of type {slug}, not {cls._block_type_slug}.")
+        fields = list(cls.model_fields)
+        unknown = sorted(str(key) for key in values if key not in fields and key not in DUMP_KEYS)
+        if unknown:
+            raise DerivaMLValidationError(
+                f"{cls.__name__} has no field {', '.join(unknown)}. Its fields: {', '.join(fields)}."
+            )
+        kept = {key: value for key, value in values.items() if key in fields}
+        for key, value in kept.items():
+            refuse_nan(value, key)
+            _refuse_mask(value, key)
+        return kept
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /) -> JsonSchemaValue:
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        body = handler.resolve_ref_schema(schema)
+        body["additionalProperties"] = False
+        body["properties"] = {**body.get("properties", {}), **{key: {"title": key} for key in DUMP_KEYS}}
+        return schema
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The schema that documents are saved by: the fields alone."""
+        schema = super().model_json_schema(*args, **kwargs)
+        for body in (schema, *schema.get("definitions", {}).values()):
+            for key in DUMP_KEYS:
+                body.get("properties", {}).pop(key, None)
+        return schema
+
+
+class ExecutionConfiguration(CheckedBlock, Block, ExecutionSpec):
+    """What one execution reads and why: datasets, assets, workflow, description. Nothing is required.
+
+    Bare RID strings stand for assets, and `RID@VERSION` strings for datasets. A saved configuration keeps the
+    workflow's name, types and description; which code it is, and the command line, are found when a run starts.
+
+    Example:
+        ```python
+        from deriva_ml_prefect.blocks import ExecutionConfiguration
+
+        configuration = ExecutionConfiguration.load("BLOCK_NAME")
+        ```
+    """
+
+    # ExecutionSpec forbids extras by pydantic's own means, which comes last and would win
+    model_config = ConfigDict(extra="allow")
+
+    _block_type_name: ClassVar[str | None] = "DerivaML Execution Configuration"
+    _block_type_slug: ClassVar[str | None] = "deriva-ml-execution-configuration"
+    _description: ClassVar[str | None] = (
+        "What a DerivaML execution reads and why: datasets with their versions, assets, workflow, description."
+    )
+
+    def _to_block_document(
+        self,
+        name: str | None = None,
+        block_schema_id: UUID | None = None,
+        block_type_id: UUID | None = None,
+        is_anonymous: bool | None = None,
+        include_secrets: bool = False,
+    ) -> BlockDocument:
+        document = super()._to_block_document(name, block_schema_id, block_type_id, is_anonymous, include_secrets)
+        document.data.pop("argv", None)
+        workflow = document.data.get("workflow")
+        if isinstance(workflow, dict):
+            document.data["workflow"] = {key: workflow[key] for key in SAVED_WORKFLOW_FIELDS if key in workflow}
+        return document
+
+
+class DerivaCredentials(CheckedBlock, Block):
+    """Who one is to a DERIVA: a bearer token, or the file that deriva-py's login keeps. Neither: deriva-py's own file.
+
+    Example:
+        ```python
+        from deriva_ml_prefect.blocks import DerivaCredentials
+
+        credentials = DerivaCredentials.load("BLOCK_NAME")
+        ```
+    """
+
+    _block_type_name: ClassVar[str | None] = "DERIVA Credentials"
+    _block_type_slug: ClassVar[str | None] = "deriva-credentials"
+    _description: ClassVar[str | None] = "A bearer token for a DERIVA, or the credential file of deriva-py's login."
+
+    bearer_token: SecretStr | None = Field(default=None, description="Token that the DERIVA accepts as a bearer token.")
+    credential_file: Path | None = Field(
+        default=None,
+        description="Credential file of deriva-py on the machine that runs the flow.",
+    )
+
+    def credential_for(self, hostname: str) -> dict[str, str] | None:
+        """The credential for a host in deriva-py's form; None: what deriva-py finds by itself.
+
+        Raises DerivaMLAuthenticationError when the file cannot be read or has nothing for the host.
+        """
+        if self.bearer_token is not None:
+            return {"bearer-token": self.bearer_token.get_secret_value()}
+        if self.credential_file is None:
+            return None
+        path = self.credential_file.expanduser()
+        try:
+            hosts = json.loads(path.read_text())
+        except (OSError, ValueError) as e:
+            raise DerivaMLAuthenticationError(
+                f"Credential file {path} cannot be read ({type(e).__name__}). Log in again, or give another file."
+            ) from None
+        found = hosts.get(hostname) if isinstance(hosts, dict) else None
+        if not isinstance(found, dict):
+            raise DerivaMLAuthenticationError(
+                f"Credential file {path} has nothing for {hostname}. Log in to {hostname} on this machine first."
+            )
+        return {str(key): value for key, value in found.items() if isinstance(value, str)}
+
+
+class DerivaCatalog(CheckedBlock, Block):
+    """Which catalog executions are recorded in, and as whom.
+
+    Example:
+        ```python
+        from deriva_ml_prefect.blocks import DerivaCatalog
+
+        catalog = DerivaCatalog.load("BLOCK_NAME")
+        ```
+    """
+
+    _block_type_name: ClassVar[str | None] = "DERIVA Catalog"
+    _block_type_slug: ClassVar[str | None] = "deriva-catalog"
+    _description: ClassVar[str | None] = "A catalog of a DERIVA: its host, its number or alias, and a credential."
+
+    hostname: str = Field(default=EMBEDDED, description="Host name of the DERIVA, or embedded.")
+    catalog_id: str = Field(default="1", description="Number or alias of the catalog.")
+    ml_schema: str = Field(default=ML_SCHEMA, description="Schema that holds the executions.")
+    domain_schemas: list[str] = Field(
+        default_factory=list, description="Schemas of the project's own tables; empty: all that are not the server's."
+    )
+    credentials: DerivaCredentials | None = Field(default=None, description="Who one is; empty: deriva-py's own file.")
+
+    def address(self) -> Address:
+        """The catalog as a value without the credential."""
+        return Address(self.hostname, self.catalog_id, self.ml_schema, tuple(self.domain_schemas))
+
+    def credential(self) -> dict[str, str] | None:
+        """The credential in deriva-py's form; None: what deriva-py finds by itself."""
+        return self.credentials.credential_for(self.hostname) if self.credentials else None
+
+
+def _refuse_mask(value: Any, where: str) -> None:
+    """Raise DerivaMLValidationError naming the place of a masked secret."""
+    shown = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if shown == MASK:
+        raise DerivaMLValidationError(
+            f"{where} is {MASK}, the mask that Prefect shows in place of a secret. Refer to the saved block instead of "
+            "passing a copy of it."
+        )
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _refuse_mask(item, f"{where}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            _refuse_mask(item, f"{where}[{i}]")
