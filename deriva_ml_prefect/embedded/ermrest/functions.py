@@ -100,7 +100,8 @@ def _translate_bracket(pattern: str, start: int) -> tuple[int, str]:
             members.append(pattern[at : at + 2])
             at += 2
         else:
-            members.append("\\" + pattern[at] if pattern[at] in "[]&~|" else pattern[at])
+            edge = pattern[at] == "-" and (not members or pattern.startswith("-]", at))
+            members.append("\\" + pattern[at] if edge or pattern[at] in "[]&~|" else pattern[at])
             at += 1
     if at >= len(pattern):
         raise re.error("brackets [] not balanced")

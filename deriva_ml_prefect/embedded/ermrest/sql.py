@@ -310,7 +310,8 @@ def _beyond(writer: Writer, plan: ReadPlan, keys: Keys, values: Sequence[Stored]
         larger = forward != descending
         step = _larger(writer, name, value, is_never_null(plan, output)) if larger else _smaller(writer, name, value)
         alternatives.append(" AND ".join((*equal, step)))
-        equal.append(f"{name} IS {writer.bind(value)}")
+        if len(alternatives) < len(keys):
+            equal.append(f"{name} IS {writer.bind(value)}")
     return balanced("OR", [f"({alternative})" for alternative in alternatives])
 
 
