@@ -18,7 +18,7 @@ _COLUMNS = ("RID", "Name", "URL", "Checksum", "Version", "Description")
 
 
 def find_workflow(catalog: Catalog, *, url: str | None, checksum: str | None) -> WorkflowRecord | None:
-    """The workflow of this code, the oldest if there are several: its URL or Checksum is the checksum (else the URL)."""
+    """The oldest workflow of this code: URL or Checksum equals the checksum (the URL, where there is no checksum)."""
     identity = checksum or url
     if not identity:
         return None

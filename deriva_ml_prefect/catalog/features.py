@@ -1,0 +1,198 @@
+"""Features: what a feature is made of in the catalog. Their values are in `feature_rows`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from deriva_ml_prefect.catalog import documents
+from deriva_ml_prefect.catalog.assets import target_of
+from deriva_ml_prefect.catalog.connection import Catalog
+from deriva_ml_prefect.catalog.naming import closest, make_id
+from deriva_ml_prefect.catalog.schema import (
+    Table,
+    default_schema,
+    domain_schemas,
+    find_table,
+    foreign_keys_to,
+    is_asset,
+    is_vocabulary,
+    ml_table,
+)
+from deriva_ml_prefect.catalog.tables import create_tables
+from deriva_ml_prefect.catalog.vocabulary import add_term
+from deriva_ml_prefect.exceptions import (
+    DerivaMLFeatureNotFound,
+    DerivaMLSchemaError,
+    DerivaMLTableTypeError,
+    DerivaMLValidationError,
+)
+from deriva_ml_prefect.values.names import SYSTEM_COLUMNS, MLVocab
+from deriva_ml_prefect.values.records import FeatureColumn, FeatureDefinition
+
+TableName = str | tuple[str, str] | Table
+_EXECUTION = "Execution"
+_FEATURE_NAME = "Feature_Name"
+
+
+def create_feature(
+    catalog: Catalog,
+    target_table: TableName,
+    name: str,
+    *,
+    terms: Sequence[TableName] = (),
+    assets: Sequence[TableName] = (),
+    metadata: Sequence[Mapping[str, Any] | TableName] = (),
+    optional: Sequence[str] = (),
+    comment: str = "",
+    schema: str | None = None,
+) -> FeatureDefinition:
+    """Define feature `name` of a table: values are terms, assets, and further columns (documents or references).
+
+    Terms and assets must be given with each value, except the columns named in `optional`. Also adds the term to
+    Feature_Name. A feature of that name is DerivaMLCatalogConflict.
+    """
+    target = _table(catalog, target_table)
+    asset_tables = [_table(catalog, table) for table in assets]
+    vocabularies = [_table(catalog, table) for table in terms]
+    _check_kinds(vocabularies, asset_tables)
+    own_columns = [dict(item) for item in metadata if isinstance(item, Mapping)]
+    others = [_table(catalog, item) for item in metadata if not isinstance(item, Mapping)]
+    home = schema or (target.schema if target.schema in domain_schemas(catalog) else default_schema(catalog))
+    document = documents.association(
+        home,
+        [
+            target_of(catalog, ml_table(catalog, _EXECUTION)),
+            target_of(catalog, target),
+            target_of(catalog, ml_table(catalog, MLVocab.feature_name)),
+        ],
+        name=make_id(_EXECUTION, target.name, name),
+        references=[(target_of(catalog, table), False) for table in [*asset_tables, *vocabularies, *others]],
+        columns=own_columns,
+        defaults={_FEATURE_NAME: name},
+        comment=comment or None,
+    )
+    _make_nullable(document, optional)
+    add_term(catalog, ml_table(catalog, MLVocab.feature_name), name, comment or f"Feature of {target.qualified}")
+    table = create_tables(catalog, [document])[0]
+    definition = _definition(catalog, table, target)
+    if definition is None:
+        raise DerivaMLSchemaError(
+            f"{table.qualified} was made and is not a feature table. Look at the server's schema."
+        )
+    return definition
+
+
+def lookup_feature(catalog: Catalog, table: TableName, name: str) -> FeatureDefinition:
+    """The feature of that name; DerivaMLFeatureNotFound lists what the table has."""
+    target = _table(catalog, table)
+    found = {feature.name: feature for feature in find_features(catalog, target)}
+    if name not in found:
+        catalog.refresh()
+        target = find_table(catalog, target.ref)
+        found = {feature.name: feature for feature in find_features(catalog, target)}
+    if name not in found:
+        near = closest(name, found)
+        hint = f" Did you mean {', '.join(near)}?" if near else ""
+        raise DerivaMLFeatureNotFound(
+            f"{target.qualified} has no feature {name!r}.{hint} It has: {', '.join(sorted(found)) or 'none'}. "
+            "Make one with create_feature."
+        )
+    return found[name]
+
+
+def find_features(catalog: Catalog, table: TableName | None = None) -> list[FeatureDefinition]:
+    """The features of a table, or of every table of the domain schemas and the ML schema."""
+    if table is not None:
+        return _features_of(catalog, _table(catalog, table))
+    schemas = {*domain_schemas(catalog), catalog.address.ml_schema}
+    return [
+        feature
+        for target in catalog.schema.tables.values()
+        if target.schema in schemas and not is_vocabulary(target) and target.name != _EXECUTION
+        for feature in _features_of(catalog, target)
+    ]
+
+
+def _features_of(catalog: Catalog, target: Table) -> list[FeatureDefinition]:
+    def find() -> list[FeatureDefinition]:
+        tables = {(fkey.schema, fkey.table): None for fkey in foreign_keys_to(catalog, target)}
+        made = (_definition(catalog, catalog.schema.tables[ref], target) for ref in tables)
+        return [feature for feature in made if feature is not None]
+
+    return catalog.remember(("features", target.ref), find)
+
+
+def _definition(catalog: Catalog, table: Table, target: Table) -> FeatureDefinition | None:
+    """The feature that a table defines for `target`, or None if it is no feature table."""
+    if _EXECUTION not in table.columns or _FEATURE_NAME not in table.columns:
+        return None
+    name = table.default(_FEATURE_NAME)
+    compound = [key for key in table.keys if len(key) > 1 and not set(key) & set(SYSTEM_COLUMNS)]
+    longest = max(compound, key=len, default=())
+    references = {fkey.column: fkey for fkey in table.foreign_keys if len(fkey.columns) == 1}
+    if name is None or len(longest) < 3 or not set(longest) <= set(references):
+        return None
+    ends = [
+        references[column]
+        for column in longest
+        if column not in (_EXECUTION, _FEATURE_NAME) and references[column].target == target.ref
+    ]
+    if not ends or _EXECUTION not in longest or _FEATURE_NAME not in longest:
+        return None
+    fixed = {_EXECUTION, _FEATURE_NAME, ends[0].column, *SYSTEM_COLUMNS}
+    return FeatureDefinition(
+        name=str(name),
+        schema=table.schema,
+        table=table.name,
+        target_schema=target.schema,
+        target_table=target.name,
+        target_column=ends[0].column,
+        target_referenced_column=ends[0].target_columns[0],
+        execution_column=_EXECUTION,
+        feature_name_column=_FEATURE_NAME,
+        columns=tuple(_column(catalog, table, column) for column in table.columns if column not in fixed),
+    )
+
+
+def _column(catalog: Catalog, table: Table, name: str) -> FeatureColumn:
+    fkey = next((fkey for fkey in table.foreign_keys if fkey.columns == (name,)), None)
+    referred = catalog.schema.tables.get(fkey.target) if fkey else None
+    kind = "value"
+    if referred is not None and is_vocabulary(referred):
+        kind = "term"
+    elif referred is not None and is_asset(referred):
+        kind = "asset"
+    return FeatureColumn(
+        name=name,
+        typename=table.typename(name),
+        kind=kind,
+        refers_to=fkey.target if fkey else None,
+        referenced_column=fkey.target_columns[0] if fkey else None,
+        nullok=table.nullok(name),
+        default=table.default(name),
+    )
+
+
+def _check_kinds(vocabularies: Iterable[Table], assets: Iterable[Table]) -> None:
+    for table in vocabularies:
+        if not is_vocabulary(table):
+            raise DerivaMLTableTypeError(f"{table.qualified} among terms= is not a vocabulary.")
+    for table in assets:
+        if not is_asset(table):
+            raise DerivaMLTableTypeError(f"{table.qualified} among assets= is not an asset table.")
+
+
+def _make_nullable(document: dict[str, Any], names: Sequence[str]) -> None:
+    ends = set(document["keys"][1]["unique_columns"]) | set(SYSTEM_COLUMNS)
+    columns = {c["name"]: c for c in document["column_definitions"] if c["name"] not in ends}
+    if unknown := [name for name in names if name not in columns]:
+        raise DerivaMLValidationError(
+            f"optional= names {', '.join(unknown)}, and the feature's columns are {', '.join(columns) or 'none'}."
+        )
+    for name in names:
+        columns[name]["nullok"] = True
+
+
+def _table(catalog: Catalog, table: TableName) -> Table:
+    return table if isinstance(table, Table) else find_table(catalog, table)
