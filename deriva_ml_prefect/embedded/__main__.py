@@ -1,4 +1,4 @@
-"""Run the embedded DERIVA: `python -m deriva_ml_prefect.embedded --data DIR [--port N] [--idle-minutes M] [--detach]`."""
+"""Run the embedded DERIVA: `python -m deriva_ml_prefect.embedded --data DIR [--port N] [--detach]`."""
 
 from __future__ import annotations
 

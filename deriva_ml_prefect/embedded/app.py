@@ -93,8 +93,12 @@ class App:
         self._loading = threading.Lock()
 
     def close(self) -> None:
-        """Wait for the work in hand."""
+        """Wait for the work in hand, then let the services that have a `close` leave in order."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+        for service in self._services.values():
+            close = getattr(service, "close", None)
+            if close is not None:
+                close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

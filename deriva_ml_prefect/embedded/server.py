@@ -6,10 +6,10 @@
      "data": "/absolute/path/of/the/data/folder", "stays": false}
 
 `port` is chosen once and kept, so object URLs and bookmarks stay good; only if something else has taken it is another
-one chosen. `pid` and `started` are null after an orderly stop. After a kill it is stale: a server is there if and only if the lock
-file `server.lock` is held, or, which anybody can try, if `GET url/authn/session` with the owner's token answers 200.
-The owner's token is `owner` in `tokens.json` (see `authn`). `stays` says that the server does not leave when idle.
-`server.log` holds what the detached process printed.
+one chosen. `pid` and `started` are null after an orderly stop. After a kill they are stale: a server is there if and
+only if the lock file `server.lock` is held, or, which anybody can try, if `GET url/authn/session` with the owner's
+token answers 200. The owner's token is `owner` in `tokens.json` (see `authn`). `stays` says that the server does not
+leave when idle. `server.log` holds what the detached process printed.
 
 To use the embedded DERIVA from elsewhere, run `python -m deriva_ml_prefect.embedded --data DIR --detach`: it starts a
 server if there is none, waits until it is ready, and prints server.json's content as one line.
@@ -233,9 +233,9 @@ def _routes(folder: Path) -> tuple[Any, ...]:
         return ErmrestService(folder)
 
     def hatrac() -> Service:
-        from .hatrac.service import HatracService
+        from .hatrac.service import open_service
 
-        return HatracService(folder)
+        return open_service(folder)
 
     return (
         Route("/ermrest", ermrest, sentences=True),
@@ -247,7 +247,8 @@ def _routes(folder: Path) -> tuple[Any, ...]:
 def _listen(asked: int | None, kept: int | None) -> socket.socket:
     """A listening loopback socket: on the port asked for, else the one kept, else any free one."""
     for port in [asked] if asked else [kept, 0] if kept else [0]:
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # the protocol is named because asyncio turns Nagle's delay off only on sockets that say they are TCP
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))

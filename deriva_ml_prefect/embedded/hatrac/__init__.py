@@ -1,8 +1,8 @@
-"""Hatrac: objects with versions under hierarchical names, their checksums, metadata and access lists, in SQLite and files.
+"""Hatrac: objects with versions under hierarchical names, with checksums, metadata and access lists.
 
-Entry point: `service.HatracService(data_folder)(request)`. A request goes raw URL (`url`) → resource → one of
-`namespaces`, `objects`, `uploads`, `metadata`, `acl`, `rename`, over `store` (names, versions and jobs as frozen rows)
-and `content` (bytes on disk).
+Entry point: `service.open_service(data_folder)`, a callable Request → Response. A request goes raw URL (`url`) →
+resource → one of `namespaces`, `objects`, `uploads`, `metadata`, `acl`, `rename`, over `store` (names, versions and
+jobs as frozen rows) and `content` (bytes on disk).
 
 Bytes are on disk under their final name, fsynced, before the row that mentions them is committed, so an answered
 write survives a kill. It does better than the original in three ways: SHA-256 is verified, a refused chunk leaves no

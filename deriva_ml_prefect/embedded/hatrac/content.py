@@ -1,0 +1,182 @@
+"""The bytes of objects, as files: written once, hashed while they are written, on disk before anybody is told.
+
+A content has a random name of 26 letters and digits and lies in `objects/XX/NAME`, XX being its first two characters.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from deriva_ml_prefect.embedded.files import sync_folder
+
+INCOMING = "incoming"
+PIECE = 1024 * 1024
+SIDE_BY_SIDE = 64 * 1024
+"""Pieces at least this large are hashed by two threads at once."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written."""
+
+    length: int
+    md5: bytes
+    sha256: bytes
+
+
+def new_content() -> str:
+    """A name that no content has; also used as version and job id."""
+    return base64.b32encode(secrets.token_bytes(16)).decode().rstrip("=")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The folder of all contents."""
+
+    folder: Path
+    hashers: ThreadPoolExecutor
+
+    def path(self, content: str) -> Path:
+        return self.folder / content[:2] / content
+
+    def incoming(self, content: str) -> Path:
+        return self.folder / INCOMING / content
+
+    def write(self, content: str, pieces: Iterable[bytes]) -> Written:
+        """Write bytes to a temporary file, hashed and on disk. Then `keep` gives it its place, or `drop_incoming`."""
+        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+        length = 0
+        with self.incoming(content).open("xb", buffering=0) as out:
+            for piece in gathered(pieces):
+                length += len(piece)
+                if len(piece) >= SIDE_BY_SIDE:
+                    other = self.hashers.submit(sha256.update, piece)
+                    _write_all(out.fileno(), piece)
+                    md5.update(piece)
+                    other.result()
+                else:
+                    sha256.update(piece)
+                    md5.update(piece)
+                    _write_all(out.fileno(), piece)
+            os.fsync(out.fileno())
+        return Written(length, md5.digest(), sha256.digest())
+
+    def keep(self, content: str) -> None:
+        """Give a written content its place, durably."""
+        place = self._place(content)
+        self.incoming(content).rename(place)
+        sync_folder(place.parent)
+
+    def drop_incoming(self, content: str) -> None:
+        self.incoming(content).unlink(missing_ok=True)
+
+    def reserve(self, content: str, length: int) -> None:
+        """An empty file of its final size, for chunks to be written into."""
+        with self._place(content).open("xb") as out:
+            out.truncate(length)
+            os.fsync(out.fileno())
+        sync_folder(self.path(content).parent)
+
+    def write_at(self, content: str, offset: int, pieces: Iterable[bytes]) -> bytes:
+        """Write bytes into a reserved file; they are on disk when this returns their MD5."""
+        md5 = hashlib.md5(usedforsecurity=False)
+        handle = os.open(self.path(content), os.O_WRONLY)
+        try:
+            for piece in gathered(pieces):
+                _write_all(handle, piece, offset)
+                offset += len(piece)
+                md5.update(piece)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        return md5.digest()
+
+    def measure(self, content: str) -> Written:
+        """Length and hashes of a content, read from disk."""
+        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+        length = 0
+        with self.path(content).open("rb", buffering=0) as file:
+            while piece := file.read(PIECE):
+                other = self.hashers.submit(sha256.update, piece)
+                md5.update(piece)
+                other.result()
+                length += len(piece)
+        return Written(length, md5.digest(), sha256.digest())
+
+    def read(self, content: str, start: int, length: int) -> Iterator[bytes]:
+        """The bytes from `start`, in pieces. The file is opened at once, so that a later delete does no harm."""
+        return _pieces(os.open(self.path(content), os.O_RDONLY), start, length)
+
+    def remove(self, contents: Iterable[str]) -> None:
+        for content in contents:
+            self.path(content).unlink(missing_ok=True)
+
+    def sweep(self, mentioned: set[str]) -> int:
+        """Remove every file that no row mentions; returns how many there were."""
+        count = 0
+        for file in self.folder.glob("??/*"):
+            if file.name not in mentioned:
+                file.unlink()
+                count += 1
+        return count
+
+    def sweep_incoming(self) -> int:
+        """Remove what writes left that never ended; returns how many there were."""
+        left = list((self.folder / INCOMING).iterdir())
+        for file in left:
+            file.unlink()
+        return len(left)
+
+    def _place(self, content: str) -> Path:
+        place = self.path(content)
+        if not place.parent.is_dir():
+            place.parent.mkdir(exist_ok=True)
+            sync_folder(self.folder)
+        return place
+
+
+def open_contents(folder: Path) -> Contents:
+    (folder / INCOMING).mkdir(parents=True, exist_ok=True)
+    return Contents(folder, ThreadPoolExecutor(2, "hash"))
+
+
+def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of about PIECE, so that each costs one system call and one step of each hash."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= PIECE:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+def _write_all(handle: int, piece: bytes, offset: int | None = None) -> None:
+    view = memoryview(piece)
+    while view:
+        written = os.write(handle, view) if offset is None else os.pwrite(handle, view, offset)
+        offset = None if offset is None else offset + written
+        view = view[written:]
+
+
+def _pieces(handle: int, start: int, length: int) -> Iterator[bytes]:
+    try:
+        while length > 0:
+            piece = os.pread(handle, min(PIECE, length), start)
+            if not piece:
+                raise OSError("an object's file is shorter than its row says")
+            start += len(piece)
+            length -= len(piece)
+            yield piece
+    finally:
+        os.close(handle)
