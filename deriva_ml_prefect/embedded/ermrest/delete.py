@@ -40,7 +40,7 @@ def answer_clear(catalog: Catalog, tree: DataRequest, request: Request) -> Respo
         _refuse_keys(table, columns)
         change = Change(writing)
         rows = _find_rows(change, path)
-        update_rows(change, table, rows, {column.name: "nothing" for column in columns})
+        update_rows(change, table, rows, {column.name: "cleared" for column in columns})
         finish(change)
         return Response(204, tagged(request, writing.now))
 
@@ -71,7 +71,7 @@ def _refuse_keys(table: Table, columns: list[Column]) -> None:
 
 def _find_rows(change: Change, path: PathPlan) -> str:
     query = compile_rowids(path)
-    rows = make_set(change, f"SELECT rowid AS row, NULL AS nothing FROM ({query.text})", query.parameters)
+    rows = make_set(change, f"SELECT rowid AS row, NULL AS cleared FROM ({query.text})", query.parameters)
     if change.connection.execute(f"SELECT 1 FROM {rows} LIMIT 1").fetchone() is None:
         raise NotFound("No row matches the path.")
     return rows

@@ -350,6 +350,10 @@ def _order(plan: ReadPlan, expressions: Sequence[str] | None, *, backward: bool)
     for position, descending in plan.page.keys:
         name = expressions[position] if expressions else f"o{position}"
         down = descending != backward
+        if isinstance(plan.outputs[position].expression, Bin):
+            # by the index of the bin; as in PostgreSQL the bin of null is before them all
+            terms.append(f"json_extract({name}, '$[0]'){' DESC' if down else ''}")
+            continue
         term = f"{name}{' DESC' if down else ''}"
         if not is_never_null(plan, plan.outputs[position]):
             term += " NULLS FIRST" if down else " NULLS LAST"

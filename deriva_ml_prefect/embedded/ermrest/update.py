@@ -41,9 +41,15 @@ class Update:
     table: Table
     keys: tuple[tuple[str, Column], ...]
     targets: tuple[tuple[str, Column], ...]
+    extras: tuple[tuple[str, Column], ...] = ()
+    """What a new row takes from the body, and one that is changed does not: system columns."""
 
     @property
     def inputs(self) -> tuple[tuple[str, Column], ...]:
+        return (*self.keys, *self.targets, *self.extras)
+
+    @property
+    def shown(self) -> tuple[tuple[str, Column], ...]:
         return (*self.keys, *self.targets)
 
 
@@ -65,7 +71,7 @@ def answer_update(catalog: Catalog, tree: DataRequest, options: Options, request
         matched = match_rows(change, update, rows)
         update_rows(change, table_of(writing.model, table), matched, _targets(update))
         form = negotiate(request, options, in_form)
-        shape = Shape(tuple(n for n, _ in update.inputs), tuple(c.type for _, c in update.inputs))
+        shape = Shape(tuple(n for n, _ in update.shown), tuple(c.type for _, c in update.shown))
         answer = b"".join(render(writing.connection, _changed_query(update, matched), shape, form))
         finish(change)
         return Response(200, (*form_headers(form, options), *tagged(request, writing.now)), answer)
@@ -191,13 +197,15 @@ def plan_upsert(table: Table, given: Sequence[Column]) -> Update:
     keys = tuple((column.name, column) for column in given if column.name in names)
     if not keys:
         raise Conflict(f"Table {table.schema}:{table.name} has no key but RID, so a PUT cannot tell rows apart.")
-    return Update(table, keys, tuple((c.name, c) for c in given if c.name not in names and c.name not in SYSTEM))
+    others = [(column.name, column) for column in given if column.name not in names]
+    targets = tuple(pair for pair in others if pair[0] not in SYSTEM)
+    return Update(table, keys, targets, tuple(pair for pair in others if pair[0] in SYSTEM))
 
 
 def _render_upsert(connection: sqlite3.Connection, update: Update, matched: str, before: int, form: str) -> bytes:
     table = update.table
-    names = tuple(name for name, _ in update.inputs)
-    types = tuple(column.type for _, column in update.inputs)
+    names = tuple(name for name, _ in update.shown)
+    types = tuple(column.type for _, column in update.shown)
     changed = connection.execute(_changed_query(update, matched).text).fetchall() if update.targets else []
     if not changed:
         return b"".join(render_inserted(connection, table, before, form))
@@ -217,7 +225,7 @@ def _render_upsert(connection: sqlite3.Connection, update: Update, matched: str,
 
 def _render_upsert_csv(connection: sqlite3.Connection, update: Update, matched: str, before: int) -> Iterable[bytes]:
     """Changed rows have nothing in the system columns, which only new rows show."""
-    inputs = [column for _, column in update.inputs]
+    inputs = [column for _, column in update.shown]
     others = [column for column in update.table.columns.values() if column not in inputs]
     columns = [*inputs, *others]
     new = ", ".join(f"{column.physical} AS o{i}" for i, column in enumerate(columns))
