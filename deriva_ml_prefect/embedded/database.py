@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deriva_ml_prefect.embedded.errors import BadRequest
+from deriva_ml_prefect.embedded.errors import BadRequest, NotFound
 
 REQUEST_SECONDS = 15.0
 """A request's SQL may run this long altogether; then it is 400, as with the real server."""
@@ -67,7 +67,8 @@ class Database:
         try:
             connection = self.idle.pop()
         except IndexError:
-            connection = connect(self.path, self.functions)
+            self.require_open()
+            connection = connect(self.path, self.functions, must_exist=True)
         try:
             connection.allow(REQUEST_SECONDS)
             connection.execute("BEGIN")
@@ -89,6 +90,7 @@ class Database:
         Raises BadRequest when a statement passes the time bound.
         """
         with self.lock:
+            self.require_open()
             connection = self.writer
             connection.allow(REQUEST_SECONDS)
             connection.execute("BEGIN IMMEDIATE")
@@ -101,6 +103,11 @@ class Database:
                 connection.deadline = float("inf")
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+    def require_open(self) -> None:
+        """Raise NotFound when the file was closed, to be deleted, while a request still held it."""
+        if self.closed:
+            raise NotFound("It was deleted a moment ago.")
 
     def close(self) -> None:
         """Wait for the writer, then let go of the file. Readers that still stream close theirs when they end."""
@@ -121,10 +128,16 @@ def open_database(path: Path, schema_sql: str, functions: Sequence[Function] = (
     return Database(path, functions, writer, threading.Lock(), [])
 
 
-def connect(path: Path, functions: Sequence[Function]) -> Connection:
+def connect(path: Path, functions: Sequence[Function], *, must_exist: bool = False) -> Connection:
     """A connection as all of ours are: autocommit (transactions are begun by hand), WAL, full sync, no own fkeys."""
     connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, timeout=10.0, factory=Connection, cached_statements=256
+        f"{path.absolute().as_uri()}?mode={'rw' if must_exist else 'rwc'}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=10.0,
+        factory=Connection,
+        cached_statements=256,
     )
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")

@@ -26,7 +26,7 @@ CACHED_VIEWS = 64
 
 @dataclass(frozen=True)
 class Reading:
-    """One request's look at the catalog: everything in it belongs to the same moment."""
+    """One request's look at the catalog: everything in it belongs to the same moment, its ACLs too."""
 
     connection: Connection
     at: Moment | None
@@ -113,13 +113,11 @@ class Catalog:
             if at is not None:
                 clamped = clamp_moment(connection, at)
                 if clamped is None:
-                    model = self.model(connection)
-                    require_catalog(model, request.client, "enumerate")
+                    require_catalog(self.model(connection), request.client, "enumerate")
                     raise Conflict(f"Snapshot {at.snaptime} is before the first revision of catalog {self.id}.")
                 at = revision = clamped
             model = self.model(connection, at)
-            # rights of the present protect the past
-            require_catalog(model if at is None else self.model(connection), request.client, "enumerate")
+            require_catalog(model, request.client, "enumerate")
             yield Reading(connection, at, revision, model, self.view(model, roles_of(request.client)))
 
     @contextmanager
@@ -136,10 +134,12 @@ class Catalog:
             require_catalog(model, request.client, "enumerate")
             require_preconditions(request, Moment(model.version) if of_model else last_moment(connection))
             now = next_moment(connection)
+            if request.client is not None and not has_client_row(connection, model, request.client):
+                insert_client_row(connection, model, request.client, now)
             yield Writing(connection, now, model, self.view(model, roles_of(request.client)), request.client)
 
     def welcome(self, client: Client) -> None:
-        """Make sure that the client has its row in public:ERMrest_Client, to which RCB and RMB refer."""
+        """Give a client that only reads its row in public:ERMrest_Client; one that writes gets it in `writing`."""
         if client.id in self.known_clients:
             return
         with self.database.read() as connection:
@@ -165,7 +165,12 @@ def has_client_row(connection: Connection, model: Model, client: Client) -> bool
 def insert_client_row(connection: Connection, model: Model, client: Client, now: Moment) -> None:
     table = model.schemas["public"].tables["ERMrest_Client"]
     (rid,) = allocate_rids(connection, 1)
-    described = {"id": client.id, "display_name": client.display_name}
+    described = {
+        "id": client.id,
+        "display_name": client.display_name,
+        "full_name": client.full_name,
+        "email": client.email,
+    }
     values = {
         "RID": rid,
         "RCT": now.text,
@@ -174,6 +179,8 @@ def insert_client_row(connection: Connection, model: Model, client: Client, now:
         "RMB": client.id,
         "ID": client.id,
         "Display_Name": client.display_name,
+        "Full_Name": client.full_name or None,
+        "Email": client.email or None,
         "Client_Object": orjson.dumps(described, option=orjson.OPT_SORT_KEYS).decode(),
     }
     present = {table.columns[name].physical: value for name, value in values.items() if name in table.columns}

@@ -23,7 +23,7 @@ def handle_history(catalog: Catalog, rest: str, request: Request) -> Response:
     if not comma:
         raise BadRequest("A range of snapshots is written FROM,UNTIL; either may be empty.")
     first, last = read_moment(since), read_moment(until)
-    if request.method in ("GET", "HEAD"):
+    if request.method == "GET":
         return read_range(catalog, first, last, request)
     if request.method == "DELETE":
         if first is not None or last is None:

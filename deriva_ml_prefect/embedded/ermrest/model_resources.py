@@ -64,7 +64,7 @@ from deriva_ml_prefect.embedded.http import Request, Response
 def handle_model(catalog: Catalog, at: Moment | None, target: Target, request: Request) -> Response:
     """Answer a request for an element, or a set of elements, of the model."""
     acts: Mapping[str, Callable[[Catalog, Target, Request], Response]]
-    if request.method in ("GET", "HEAD"):
+    if request.method == "GET":
         return read_model(catalog, at, target, request)
     acts = {"POST": make_elements, "PUT": change_element, "DELETE": delete_element}
     if request.method not in acts:

@@ -53,7 +53,7 @@ FIELDS: Final = {"comment": "comment", "annotation": "annotations", "acl": "acls
 
 def handle_part(catalog: Catalog, at: Moment | None, target: Target, request: Request) -> Response:
     """Answer a request for a comment, annotations, ACLs or bindings."""
-    if request.method in ("GET", "HEAD"):
+    if request.method == "GET":
         return read_part(catalog, at, target, request)
     if request.method == "PUT":
         return put_part(catalog, target, request)

@@ -20,7 +20,7 @@ LISTED = re.compile(r'(?:W/)?("[^"]*")')
 def entity_tag(request: Request, revision: Moment) -> str:
     roles = hashlib.md5("\n".join(sorted(roles_of(request.client))).encode(), usedforsecurity=False).hexdigest()
     accepted = request.headers.get("accept", "*").replace('"', "'")
-    if request.method not in ("GET", "HEAD"):
+    if request.method != "GET":
         accepted = "*"
     return f'"{roles[:16]};{"*" if accepted == "*/*" else accepted};{revision.snaptime}"'
 
@@ -35,7 +35,7 @@ def names_revision(header: str, request: Request, revision: Moment) -> bool:
     if header.strip() == "*":
         return True
     now = entity_tag(request, revision)
-    if request.method in ("GET", "HEAD"):
+    if request.method == "GET":
         return now in LISTED.findall(header)
     who, when = now.split(";")[0], now.rsplit(";", 1)[1]
     return any(tag.split(";")[0] == who and tag.rsplit(";", 1)[-1] == when for tag in LISTED.findall(header))

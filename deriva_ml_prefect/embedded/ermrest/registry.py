@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from deriva_ml_prefect.embedded.ermrest.model import Json
 from deriva_ml_prefect.embedded.ermrest.public_schema import make_first_model
 from deriva_ml_prefect.embedded.errors import BadRequest, Conflict, NotFound
 from deriva_ml_prefect.embedded.http import Client
+
+LOG = logging.getLogger("deriva_ml_prefect.embedded")
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ def open_registry(folder: Path) -> Registry:
         alive = {row[0] for row in connection.execute("SELECT serial FROM catalog WHERE deleted IS NULL")}
     for path in (folder / "catalogs").glob("*.db"):
         if path.stem.isdigit() and int(path.stem) not in alive:
+            LOG.warning("removing %s: its catalog was deleted, or never answered, when the server ended", path)
             remove_file(path)
     return registry
 

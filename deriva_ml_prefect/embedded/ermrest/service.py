@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import orjson
 
@@ -31,7 +33,6 @@ from deriva_ml_prefect.embedded.errors import BadRequest, MethodNotAllowed, NotF
 from deriva_ml_prefect.embedded.http import Request, Response
 
 VERSION: Final = "0.5.0 (embedded)"
-READS: Final = frozenset({"GET", "HEAD"})
 DATA: Final = frozenset({"entity", "attribute", "attributegroup", "aggregate", "entity_rid"})
 MODEL: Final = frozenset({"schema", "annotation", "acl", "acl_binding"})
 REFUSED: Final = frozenset({"textfacet", "meta", "password"})
@@ -44,6 +45,8 @@ class ErmrestService:
         self._registry = open_registry(data_folder)
 
     def __call__(self, request: Request) -> Response:
+        if request.method == "HEAD":
+            request = replace(request, method="GET")
         segments = request.path.split("/")[2:]
         resource = segments[0].lower() if segments else ""
         if resource == "" and len(segments) <= 1:
@@ -57,7 +60,7 @@ class ErmrestService:
         raise NotFound(f"ERMrest has no resource {request.path[:200]}.")
 
     def _advertise(self, request: Request) -> Response:
-        require_method(request, "GET", "HEAD")
+        require_method(request, "GET")
         return Response(200, (JSON_TYPE,), orjson.dumps({"version": VERSION, "features": FEATURES}) + b"\n")
 
     def _create_catalog(self, request: Request) -> Response:
@@ -65,17 +68,17 @@ class ErmrestService:
         client = require_creator(request.client)
         order = read_order(read_json(request, empty=True), client)
         catalog = create_catalog(self._registry, order, client)
-        return created(f"/ermrest/catalog/{catalog.id}", catalog.id)
+        return created(f"/ermrest/catalog/{quote(catalog.id, safe='')}", catalog.id)
 
     def _in_aliases(self, segments: list[str], request: Request) -> Response:
         if not segments:
             require_method(request, "POST")
             client = require_creator(request.client)
             identity = create_alias(self._registry, read_order(read_json(request, empty=True), client))
-            return created(f"/ermrest/alias/{identity}", identity)
+            return created(f"/ermrest/alias/{quote(identity, safe='')}", identity)
         if len(segments) > 1:
             raise NotFound("An alias has nothing below it.")
-        require_method(request, "GET", "HEAD", "PUT", "DELETE")
+        require_method(request, "GET", "PUT", "DELETE")
         identity = read_word(segments[0])
         if request.method == "DELETE":
             delete_alias(self._registry, identity, request.client)
@@ -101,9 +104,9 @@ class ErmrestService:
         identity = read_word(raw_id)
         catalog = find_catalog(self._registry, identity)
         at = read_snapshot(raw_snapshot) if at_sign else None
-        if at is not None and request.method not in READS:
+        if at is not None and request.method != "GET":
             raise refusal(request.client, "The past cannot be changed: leave out the snapshot.")
-        if request.client is not None and at is None:
+        if request.client is not None and at is None and request.method == "GET":
             catalog.welcome(request.client)
         resource, _, below = rest.partition("/")
         keyword = resource.lower()
@@ -126,7 +129,7 @@ class ErmrestService:
     def _itself(self, catalog: Catalog, identity: str, at: Moment | None, request: Request) -> Response:
         if request.method == "POST":
             raise BadRequest("A catalog is made by POST to /ermrest/catalog.")
-        require_method(request, "GET", "HEAD", "DELETE")
+        require_method(request, "GET", "DELETE")
         if request.method == "DELETE":
             with catalog.database.read() as connection:
                 revision = last_moment(connection)
