@@ -119,9 +119,9 @@ def _refuse_lost_journal(request: Request, journal: Journal) -> None:
         return
     rid = found[0][table.execution_execution_column]
     raise DerivaMLAttemptError(
-        f"Flow run {request.flow_run_id} has begun execution {rid} already, but the journal in {journal.workspace} does "
-        "not know it: what it staged is on the machine, or in the container, that ran it. Resume it there, or keep "
-        "DERIVA_ML_HOME on a volume that workers share. To run the code again, start a new flow run."
+        f"Flow run {request.flow_run_id} has begun execution {rid} already, but the journal in {journal.workspace} "
+        "does not know it: what it staged is on the machine, or in the container, that ran it. Resume it there, or "
+        "keep DERIVA_ML_HOME on a volume that workers share. To run the code again, start a new flow run."
     )
 
 
@@ -138,7 +138,7 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
 
     attempt = len(flow_runs.executions_of(journal, request.flow_run_id)) + 1 if request.flow_run_id else 1
     purpose = f"execution {request.flow_run_id}/{attempt}" if request.flow_run_id else f"execution {uuid.uuid4()}"
-    workflow_purpose = f"workflow {workflow.url} {workflow.checksum}"
+    workflow_purpose = _workflow_purpose(workflow)
     rids = _lease(catalog, journal, [purpose, *([] if workflow_rid else [workflow_purpose])])
     if workflow_rid is None:
         workflow_rid = workflows.insert_workflow(catalog, rids[1], workflow).rid
@@ -174,6 +174,25 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
     if supersedes is not None:
         _close_superseded(supersedes, context.rid)
     return context
+
+
+def ensure_workflow(address: Address, workflow: Workflow) -> RID:
+    """RID of the workflow's row: the one with the same checksum (without one, the same URL), or a new one."""
+    catalog = catalog_for(address)
+    known = workflows.find_workflow(catalog, url=workflow.url, checksum=workflow.checksum)
+    if known is not None:
+        return known.rid
+    vocabulary.require_terms(catalog, MLVocab.workflow_type, workflow.workflow_type)
+    journal = open_journal(load_settings().workspace(address))
+    purpose = _workflow_purpose(workflow)
+    (rid,) = _lease(catalog, journal, [purpose])
+    workflows.insert_workflow(catalog, rid, workflow)
+    flow_runs.drop_lease(journal, purpose)
+    return rid
+
+
+def _workflow_purpose(workflow: Workflow) -> str:
+    return f"workflow {workflow.url} {workflow.checksum}"
 
 
 def _lease(catalog: Catalog, journal: Journal, purposes: list[str]) -> list[RID]:

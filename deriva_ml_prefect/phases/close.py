@@ -16,10 +16,10 @@ from deriva_ml_prefect.values.names import MLAsset
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 
-def close_execution(context: Context, options: UploadOptions = UploadOptions(), *, keep: bool = False) -> Context:  # noqa: B008 (frozen)
+def close_execution(context: Context, options: UploadOptions = UploadOptions()) -> Context:  # noqa: B008 (frozen)
     """Make the execution Uploaded, with every byte and row of it in the catalog.
 
-    `keep`: leave the staged files on disk. Raises DerivaMLUploadError when anything is without a receipt.
+    Raises DerivaMLUploadError when anything is without a receipt.
     """
     journal = journal_of(context)
     entry = entry_of(context)
@@ -37,7 +37,7 @@ def close_execution(context: Context, options: UploadOptions = UploadOptions(), 
     check_complete(context)
     advance(context, ExecutionStatus.Uploaded)
     executions.merge_facts(journal, context.rid, {"closed": True})
-    if not keep:
+    if not options.keep_staged:
         forget_staged_bytes(context)
     return context
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLOfflineError
 from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal.effects import Planned
-from deriva_ml_prefect.phases.context import Context, journal_of
+from deriva_ml_prefect.phases.context import Context, catalog_of, journal_of
 from deriva_ml_prefect.phases.send import Told, UploadOptions, send
 from deriva_ml_prefect.transfer.parallel import run_parallel
 from deriva_ml_prefect.values.effects import Effect, Failure, Receipt, Report
@@ -55,6 +55,7 @@ def _send_all(
     context: Context, pending: Sequence[Planned], options: UploadOptions, progress: _Progress
 ) -> tuple[list[Receipt], list[Failure]]:
     journal = journal_of(context)
+    client = catalog_of(context).client
 
     def one(item: Planned) -> Receipt:
         receipt = send(context, item, options, progress.told(item))
@@ -64,7 +65,7 @@ def _send_all(
 
     delivered: list[Receipt] = []
     failed: list[Failure] = []
-    for outcome in run_parallel(pending, one, width_limit=MAX_WIDTH):
+    for outcome in run_parallel(pending, one, width_limit=MAX_WIDTH, overloads=lambda: client.overloads):
         if outcome.error is None and outcome.result is not None:
             delivered.append(outcome.result)
             continue
@@ -92,10 +93,10 @@ class _Progress:
         self.lock = threading.Lock()
 
     def told(self, item: Planned) -> Told:
-        def count(size: int) -> None:
+        def count(so_far: int) -> None:
             with self.lock:
-                self.sent[item.effect.key] = self.sent.get(item.effect.key, 0) + size
-                self.completed += size
+                self.completed += so_far - self.sent.get(item.effect.key, 0)
+                self.sent[item.effect.key] = so_far
                 self._tell(
                     item, "uploading_chunks" if item.effect.size > self.chunk_size else "uploading", self.files + 1
                 )
@@ -108,6 +109,7 @@ class _Progress:
         with self.lock:
             # bytes that were there already count as sent
             self.completed += item.effect.size - self.sent.get(item.effect.key, 0)
+            self.sent[item.effect.key] = item.effect.size
             self.files += 1
             self._tell(item, "uploading", self.files)
 

@@ -14,7 +14,7 @@ from deriva_ml_prefect.config.asset import AssetSpec
 from deriva_ml_prefect.config.dataset import DatasetSpec
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.settings import load_settings
-from deriva_ml_prefect.exceptions import DerivaMLDatasetNotFound, DerivaMLException
+from deriva_ml_prefect.exceptions import DerivaMLException
 from deriva_ml_prefect.journal import executions, inputs
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of
@@ -76,15 +76,7 @@ def input_version(context: Context, spec: DatasetSpec) -> DatasetVersionRecord:
         if item.rid == spec.rid and facts.get("version_rid") and spec.version in (None, facts["version"]):
             version = DatasetVersion.parse(facts["version"])
             return DatasetVersionRecord(facts["version_rid"], item.rid, version, facts["snapshot"], None, None)
-    return resolve_version(context, spec)
-
-
-def resolve_version(context: Context, spec: DatasetSpec) -> DatasetVersionRecord:
-    """Ask the catalog which version a spec means."""
-    record = datasets.resolve_version(catalog_of(context), spec.rid, spec.version)
-    if record.snapshot is None and str(record.version) != spec.version:
-        raise DerivaMLDatasetNotFound(f"Dataset {spec.rid} has no released version; name the version that you mean.")
-    return record
+    return datasets.resolve_version(catalog_of(context), spec.rid, spec.version)
 
 
 def _fetch_assets(context: Context, specs: list[AssetSpec]) -> None:

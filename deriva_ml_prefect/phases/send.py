@@ -44,6 +44,8 @@ class UploadOptions:
     retry_delay: float = 5.0
     """Before the first repetition; doubled for each further one."""
     progress: ProgressCallback | None = None
+    keep_staged: bool = False
+    """Leave the staged files on disk when everything is in the catalog."""
 
     def __post_init__(self) -> None:
         if self.chunk_size < 1:
@@ -59,7 +61,7 @@ class UploadOptions:
 
 
 Told = Callable[[int], None]
-"""Told the number of bytes that have gone since it was told last."""
+"""Told how many bytes of the one file have gone so far."""
 
 
 def send(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Receipt:

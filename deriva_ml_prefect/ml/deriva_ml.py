@@ -1,0 +1,449 @@
+"""One DerivaML catalog: its vocabularies, asset tables, features, workflows, datasets and executions."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deriva_ml_prefect.bags.download import download_bag
+from deriva_ml_prefect.bags.read import Bag
+from deriva_ml_prefect.catalog import (
+    assets,
+    dataset_members,
+    datasets,
+    documents,
+    executions,
+    feature_rows,
+    features,
+    schema,
+    vocabulary,
+    workflows,
+)
+from deriva_ml_prefect.catalog.connection import Catalog, catalog_for, keep_catalog, open_catalog
+from deriva_ml_prefect.config.asset import AssetSpec
+from deriva_ml_prefect.config.column import ColumnDefinition
+from deriva_ml_prefect.config.dataset import DatasetSpec
+from deriva_ml_prefect.config.execution import ExecutionSpec
+from deriva_ml_prefect.config.settings import load_settings
+from deriva_ml_prefect.config.workflow import Workflow
+from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLNotFoundError
+from deriva_ml_prefect.ml.bag import DatasetBag
+from deriva_ml_prefect.ml.dataset import Dataset
+from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.ml.feature import Feature, FeatureRecord
+from deriva_ml_prefect.phases import begin, download, recover
+from deriva_ml_prefect.phases.begin import Request
+from deriva_ml_prefect.provenance.code import find_code
+from deriva_ml_prefect.provenance.git import CodeFacts
+from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.names import ML_SCHEMA, MLVocab
+from deriva_ml_prefect.values.records import AssetRecord, ExecutionRecord, Term, WorkflowRecord
+
+logger = logging.getLogger(__name__)
+
+
+class DerivaML:
+    """A connection to one catalog. Making it sends nothing; labs subclass it with methods of their own.
+
+    `hostname` is `embedded`, a host name or `host:port`; `catalog_id` a number or an alias. `domain_schemas` defaults
+    to every schema that is not the system's; `working_dir` and `cache_dir` are kept for callers of deriva-ml, and the
+    place of everything on disk is `DERIVA_ML_HOME`. A `credential` stays in memory; without one deriva-py's file is used.
+    """
+
+    def __init__(
+        self,
+        hostname: str,
+        catalog_id: str | int,
+        domain_schemas: str | Iterable[str] | None = None,
+        default_schema: str | None = None,
+        project_name: str | None = None,
+        cache_dir: str | Path | None = None,
+        working_dir: str | Path | None = None,
+        hydra_runtime_output_dir: str | Path | None = None,
+        ml_schema: str = ML_SCHEMA,
+        logging_level: int = logging.WARNING,
+        deriva_logging_level: int = logging.WARNING,
+        credential: Mapping[str, str] | None = None,
+        use_minid: bool | None = None,
+        check_auth: bool = True,
+        clean_execution_dir: bool = True,
+        *,
+        domain_schema: str | None = None,
+    ) -> None:
+        named = domain_schemas if domain_schemas is not None else domain_schema
+        schemas = (named,) if isinstance(named, str) else tuple(sorted(named or ()))
+        self.address = Address(hostname, str(catalog_id), ml_schema, schemas, default_schema, project_name)
+        self.cache_dir = Path(cache_dir) if cache_dir else None
+        self.requested_working_dir = Path(working_dir) if working_dir else None
+        self.hydra_runtime_output_dir = Path(hydra_runtime_output_dir) if hydra_runtime_output_dir else None
+        self.use_minid = bool(use_minid)
+        self.check_auth = check_auth
+        self.clean_execution_dir = clean_execution_dir
+        self._credential = dict(credential) if credential else None
+        logging.getLogger("deriva_ml_prefect").setLevel(logging_level)
+        logging.getLogger("deriva").setLevel(deriva_logging_level)
+
+    @property
+    def _catalog(self) -> Catalog:
+        if self._credential is not None:
+            keep_catalog(open_catalog(self.address, credential=self._credential))
+            # the process keeps the handle from now on
+            self._credential = None
+        return catalog_for(self.address)
+
+    @property
+    def host_name(self) -> str:
+        return self.address.hostname
+
+    hostname = host_name
+
+    @property
+    def catalog_id(self) -> str:
+        return self.address.catalog_id
+
+    @property
+    def ml_schema(self) -> str:
+        return self.address.ml_schema
+
+    @property
+    def domain_schemas(self) -> tuple[str, ...]:
+        """Schemas of the lab's own tables."""
+        return schema.domain_schemas(self._catalog)
+
+    @property
+    def default_schema(self) -> str:
+        """Where new tables are made."""
+        return schema.default_schema(self._catalog)
+
+    @property
+    def domain_schema(self) -> str:
+        """deriva-ml's name for the default schema."""
+        return self.default_schema
+
+    @property
+    def project_name(self) -> str:
+        return self.address.project_name or self.default_schema
+
+    @property
+    def working_dir(self) -> Path:
+        """Folder of this catalog's journal and executions, below `DERIVA_ML_HOME`."""
+        return load_settings().workspace(self.address)
+
+    @property
+    def catalog(self) -> Any:
+        """deriva-py's ErmrestCatalog of this catalog."""
+        return self._catalog.deriva
+
+    @property
+    def model(self) -> Any:
+        """deriva-py's Model of the catalog, as it is now."""
+        return self.catalog.getCatalogModel()
+
+    def pathBuilder(self) -> Any:  # noqa: N802 (deriva-ml's name)
+        """deriva-py's datapath builder."""
+        return self.catalog.getPathBuilder()
+
+    def refresh_schema(self) -> None:
+        """Read the schema anew at the next question."""
+        self._catalog.refresh()
+
+    def cite(self, rid: str, current: bool = False) -> str:
+        """Address of a row for a citation: as it is in this moment, or with `current` as it will be."""
+        base = f"{self._catalog.base_url}/id/{self.catalog_id}/{rid}"
+        if current:
+            return base
+        answer = self._catalog.client.request("GET", self._catalog.path(""), want_json=True)
+        return f"{base}@{answer.json()['snaptime']}"
+
+    # vocabularies
+
+    def create_vocabulary(self, vocab_name: str, comment: str = "", schema: str | None = None) -> Any:
+        """Make a vocabulary table; deriva-py's Table."""
+        table = vocabulary.create_vocabulary(self._catalog, vocab_name, comment, schema=schema)
+        return self.model.schemas[table.schema].tables[table.name]
+
+    def add_term(
+        self,
+        table: str,
+        term_name: str,
+        description: str,
+        synonyms: Sequence[str] | None = None,
+        exists_ok: bool = True,
+    ) -> Term:
+        """Add a term to a vocabulary; with `exists_ok` one that is there is returned."""
+        return vocabulary.add_term(
+            self._catalog, str(table), term_name, description, list(synonyms or ()), exists_ok=exists_ok
+        )
+
+    def lookup_term(self, table: str, term_name: str) -> Term:
+        """The term of that name or synonym."""
+        return vocabulary.lookup_term(self._catalog, str(table), term_name)
+
+    def list_vocabulary_terms(self, table: str) -> list[Term]:
+        return vocabulary.list_terms(self._catalog, str(table))
+
+    # assets
+
+    def create_asset(
+        self,
+        asset_name: str,
+        column_defs: Iterable[ColumnDefinition | Mapping[str, Any]] | None = None,
+        fkey_defs: Iterable[Mapping[str, Any]] | None = None,
+        referenced_tables: Iterable[Any] | None = None,
+        comment: str = "",
+        schema: str | None = None,
+    ) -> Any:
+        """Make an asset table with its associations and its term of Asset_Type; deriva-py's Table."""
+        table = assets.create_asset_table(
+            self._catalog,
+            asset_name,
+            column_defs=[_column_document(column) for column in column_defs or ()],
+            fkeys=list(fkey_defs or ()),
+            referenced_tables=[_table_name(table) for table in referenced_tables or ()],
+            comment=comment,
+            schema=schema,
+        )
+        return self.model.schemas[table.schema].tables[table.name]
+
+    def list_assets(self, asset_table: str) -> list[AssetRecord]:
+        """All assets of a table."""
+        return assets.list_assets(self._catalog, assets.asset_table(self._catalog, str(asset_table)))
+
+    def lookup_asset(self, rid: str) -> AssetRecord:
+        """The asset of that RID, whatever table it is in."""
+        return assets.read_asset(self._catalog, rid)
+
+    # features
+
+    def create_feature(
+        self,
+        target_table: Any,
+        feature_name: str,
+        terms: Sequence[Any] | None = None,
+        assets: Sequence[Any] | None = None,
+        metadata: Sequence[Any] | None = None,
+        optional: Sequence[str] | None = None,
+        comment: str = "",
+    ) -> type[FeatureRecord]:
+        """Define a feature of a table by terms, assets and further columns; the class of its records."""
+        definition = features.create_feature(
+            self._catalog,
+            _table_name(target_table),
+            feature_name,
+            terms=[_table_name(table) for table in terms or ()],
+            assets=[_table_name(table) for table in assets or ()],
+            metadata=[_column_or_table(item) for item in metadata or ()],
+            optional=list(optional or ()),
+            comment=comment,
+        )
+        return Feature(definition).feature_record_class()
+
+    def lookup_feature(self, table: Any, feature_name: str) -> Feature:
+        """The feature of that name of a table."""
+        return Feature(features.lookup_feature(self._catalog, _table_name(table), feature_name))
+
+    def feature_record_class(self, table: Any, feature_name: str) -> type[FeatureRecord]:
+        return self.lookup_feature(table, feature_name).feature_record_class()
+
+    def find_features(self, table: Any = None) -> list[Feature]:
+        """Features of a table, or of all tables."""
+        name = _table_name(table) if table is not None else None
+        return [Feature(definition) for definition in features.find_features(self._catalog, name)]
+
+    def feature_values(self, table: Any, feature_name: str, *, execution_rid: str | None = None) -> list[FeatureRecord]:
+        """Values of a feature, as records; of one execution, if given."""
+        feature = self.lookup_feature(table, feature_name)
+        record_class = feature.feature_record_class()
+        rows = feature_rows.read_feature_rows(self._catalog, feature.definition, execution_rid=execution_rid)
+        known = set(record_class.model_fields)
+        return [record_class(**{name: value for name, value in row.items() if name in known}) for row in rows]
+
+    def add_features(self, *_: Any, **__: Any) -> None:
+        """Retired: feature values are written by an execution."""
+        raise DerivaMLException(
+            "ml.add_features() has been retired: a feature value needs the execution that made it. Call "
+            "exe.add_features(records) inside `with ml.create_execution(config) as exe:`, then "
+            "exe.upload_execution_outputs()."
+        )
+
+    # workflows
+
+    def create_workflow(
+        self, name: str, workflow_type: str | Sequence[str], description: str = "", *, code: CodeFacts | None = None
+    ) -> Workflow:
+        """Describe the code that runs: its address and checksum come from the calling file.
+
+        Types must be terms of Workflow_Type. The row is made with the execution that uses it. Uncommitted changes are
+        warned of, unless `DERIVA_ML_ALLOW_DIRTY` is true.
+        """
+        types = [workflow_type] if isinstance(workflow_type, str) else list(workflow_type)
+        vocabulary.require_terms(self._catalog, MLVocab.workflow_type, types)
+        facts = code or find_code()
+        allow = load_settings().allow_dirty
+        if not allow and not os.environ.get("DERIVA_ML_DRY_RUN") and (facts.dirty or not facts.committed):
+            _warn_dirty(facts)
+        return Workflow(
+            name=name,
+            workflow_type=types,
+            description=description,
+            url=facts.url,
+            checksum=facts.checksum,
+            version=facts.version,
+            is_notebook=facts.is_notebook,
+            git_root=facts.git_root,
+            allow_dirty=allow,
+        )
+
+    def add_workflow(self, workflow: Workflow) -> str:
+        """Record a workflow; one with the same checksum, or without one the same URL, is used again. Its RID."""
+        workflow.rid = begin.ensure_workflow(self.address, workflow)
+        return workflow.rid
+
+    def lookup_workflow(self, rid: str) -> WorkflowRecord:
+        return workflows.read_workflow(self._catalog, rid)
+
+    def lookup_workflow_by_url(self, url_or_checksum: str) -> WorkflowRecord:
+        """The workflow with that URL or checksum."""
+        found = workflows.find_workflow(self._catalog, url=url_or_checksum, checksum=None)
+        if found is None:
+            raise DerivaMLNotFoundError(
+                f"Catalog {self.address} has no workflow with URL or checksum {url_or_checksum}."
+            )
+        return found
+
+    def find_workflows(self) -> list[WorkflowRecord]:
+        return workflows.list_workflows(self._catalog)
+
+    # executions
+
+    def create_execution(
+        self,
+        configuration: ExecutionSpec | None = None,
+        *,
+        datasets: Sequence[DatasetSpec | str] | None = None,
+        assets: Sequence[AssetSpec | str] | None = None,
+        workflow: Workflow | str | None = None,
+        description: str | None = None,
+        dry_run: bool = False,
+    ) -> Execution:
+        """Insert an execution with status Created and download its inputs.
+
+        Give a configuration, or its parts as keywords; `workflow` goes with both and may be a workflow's URL or
+        checksum. A dry run downloads the inputs and writes nothing to the catalog.
+        """
+        parts = {"datasets": datasets, "assets": assets, "description": description}
+        given: dict[str, Any] = {name: value for name, value in parts.items() if value is not None}
+        if configuration is not None and given:
+            raise TypeError(f"create_execution() takes a configuration or {', '.join(given)}, not both.")
+        self._catalog  # noqa: B018 (a credential given here is kept for the phases)
+        request = Request(
+            self.address,
+            configuration if configuration is not None else ExecutionSpec(**given),
+            self._workflow_of(workflow),
+            dry_run=dry_run,
+        )
+        return Execution(self, download.download_inputs(begin.begin_execution(request)))
+
+    def _workflow_of(self, workflow: Workflow | str | None) -> Workflow | None:
+        if not isinstance(workflow, str):
+            return workflow
+        record = self.lookup_workflow_by_url(workflow)
+        return Workflow(
+            name=record.name or "",
+            workflow_type=list(record.workflow_types),
+            url=record.url,
+            checksum=record.checksum,
+            version=record.version,
+            rid=record.rid,
+        )
+
+    def resume_execution(self, execution_rid: str) -> Execution:
+        """Take over an execution that was staged on this machine, to upload or to add to it."""
+        self._catalog  # noqa: B018 (as in create_execution)
+        return Execution(self, recover.resume(self.address, execution_rid))
+
+    def lookup_execution(self, execution_rid: str) -> ExecutionRecord:
+        """The row of an execution."""
+        record = executions.read_execution(self._catalog, execution_rid)
+        if record is None:
+            raise DerivaMLNotFoundError(f"Catalog {self.address} has no execution {execution_rid}.")
+        return record
+
+    def find_executions(self, workflow_rid: str | None = None, limit: int | None = None) -> list[ExecutionRecord]:
+        """Executions, newest first."""
+        return executions.list_executions(self._catalog, workflow_rid=workflow_rid, limit=limit)
+
+    # datasets
+
+    def add_dataset_element_type(self, element: Any) -> Any:
+        """Let rows of a table be members of datasets; deriva-py's Table of the association."""
+        table = dataset_members.add_element_type(self._catalog, _table_name(element))
+        return self.model.schemas[table.schema].tables[table.name]
+
+    def list_dataset_element_types(self) -> list[str]:
+        """Names of the tables whose rows may be members."""
+        return [table.name for table in dataset_members.element_types(self._catalog)]
+
+    def lookup_dataset(self, dataset_rid: str) -> Dataset:
+        return Dataset(self.address, datasets.read_dataset(self._catalog, dataset_rid).rid)
+
+    def find_datasets(self, deleted: bool = False) -> list[Dataset]:
+        """Datasets, oldest first."""
+        return [Dataset(self.address, record.rid) for record in datasets.list_datasets(self._catalog, deleted=deleted)]
+
+    def download_dataset_bag(self, dataset: DatasetSpec) -> DatasetBag:
+        """The bag of a dataset, outside of any execution."""
+        record = datasets.resolve_version(self._catalog, dataset.rid, dataset.version)
+        facts = download_bag(
+            self._catalog,
+            record,
+            materialize=dataset.materialize,
+            exclude_tables=dataset.exclude_tables or (),
+            concurrency=dataset.fetch_concurrency,
+        )
+        return DatasetBag(Bag(facts.path))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.host_name!r}, {self.catalog_id!r})"
+
+
+def _table_name(table: Any) -> str | tuple[str, str]:
+    """A table by name, or deriva-py's Table."""
+    if isinstance(table, str):
+        return str(table)
+    return (table.schema.name, table.name)
+
+
+def _column_document(column: ColumnDefinition | Mapping[str, Any]) -> Mapping[str, Any]:
+    if isinstance(column, ColumnDefinition):
+        return documents.column(
+            column.name, column.type.value, nullok=column.nullok, default=column.default, comment=column.comment or None
+        )
+    return column
+
+
+def _column_or_table(item: Any) -> Any:
+    if isinstance(item, (ColumnDefinition, Mapping)):
+        return _column_document(item)
+    return _table_name(item)
+
+
+def _warn_dirty(facts: CodeFacts) -> None:
+    if facts.dirty:
+        shown = ", ".join(line[3:] for line in facts.changes[:3])
+        more = " and others" if len(facts.changes) > 3 else ""
+        logger.warning(
+            "The working tree has uncommitted changes (%s%s): the recorded address may not lead to the code that runs. "
+            "Commit before running.",
+            shown,
+            more,
+        )
+    else:
+        logger.warning(
+            "The code that runs is in no commit that others can reach (%s): its checksum is recorded, its address is "
+            "not one that others can open. Keep it in a Git repository with a remote.",
+            facts.url,
+        )

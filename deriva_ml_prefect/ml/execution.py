@@ -1,0 +1,318 @@
+"""One run of the user's code: inputs on this machine, outputs registered, status told, everything uploaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from deriva_ml_prefect.bags.read import Bag
+from deriva_ml_prefect.catalog import assets, executions
+from deriva_ml_prefect.config.asset import AssetSpec
+from deriva_ml_prefect.config.dataset import DatasetSpec
+from deriva_ml_prefect.config.execution import ExecutionSpec
+from deriva_ml_prefect.exceptions import DerivaMLReadOnlyError, DerivaMLValidationError
+from deriva_ml_prefect.journal import features as journal_features
+from deriva_ml_prefect.journal import files as journal_files
+from deriva_ml_prefect.journal import inputs, ownership
+from deriva_ml_prefect.journal.files import StagedFile
+from deriva_ml_prefect.ml.asset_file import AssetFacts, AssetFilePath
+from deriva_ml_prefect.ml.bag import DatasetBag
+from deriva_ml_prefect.ml.current import use_execution
+from deriva_ml_prefect.ml.dataset import Dataset
+from deriva_ml_prefect.ml.feature import FeatureRecord
+from deriva_ml_prefect.phases import download, lifecycle, make_dataset, recover, run, stage
+from deriva_ml_prefect.phases.advance import advance
+from deriva_ml_prefect.phases.close import check_complete
+from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of
+from deriva_ml_prefect.phases.send import CHUNK_SIZE, UploadOptions
+from deriva_ml_prefect.values.names import AssetRole, ExecMetadataType, MLAsset
+from deriva_ml_prefect.values.progress import ProgressCallback
+from deriva_ml_prefect.values.status import ExecutionStatus
+
+if TYPE_CHECKING:
+    from deriva_ml_prefect.ml.deriva_ml import DerivaML
+
+METRICS_FILE = "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What an execution has staged, for inspection before it is uploaded."""
+
+    files: tuple[AssetFilePath, ...]
+    features: Mapping[str, int]
+    """`<Target>.<Feature>` → number of values that are not in the catalog yet."""
+
+
+class Execution:
+    """A handle on one execution. `with` brings it to Running, and on to Stopped or Failed; it never uploads."""
+
+    def __init__(self, ml: DerivaML, context: Context) -> None:
+        self.ml = ml
+        self.context = context
+        self._current: Any = None
+
+    @property
+    def execution_rid(self) -> str:
+        """RID of the row in `deriva-ml:Execution`; `0000` in a dry run."""
+        return self.context.rid
+
+    rid = execution_rid
+
+    @property
+    def working_dir(self) -> Path:
+        """Scratch folder of this execution. What is written here is not uploaded: use `asset_file_path`."""
+        self.context.work.mkdir(parents=True, exist_ok=True)
+        return self.context.work
+
+    @property
+    def configuration(self) -> ExecutionSpec:
+        """The configuration that the execution was created with."""
+        return ExecutionSpec.model_validate(entry_of(self.context).configuration)
+
+    @property
+    def datasets(self) -> list[DatasetSpec]:
+        """The dataset specs of the configuration."""
+        return self.configuration.datasets
+
+    @property
+    def workflow_rid(self) -> str | None:
+        return entry_of(self.context).workflow_rid
+
+    @property
+    def status(self) -> ExecutionStatus:
+        return entry_of(self.context).status
+
+    @property
+    def dry_run(self) -> bool:
+        return self.context.dry_run
+
+    @property
+    def asset_paths(self) -> dict[str, list[AssetFilePath]]:
+        """Downloaded input assets, by asset table."""
+        found: dict[str, list[AssetFilePath]] = {}
+        for item in inputs.list_inputs(journal_of(self.context), self.context.rid, "asset"):
+            facts = AssetFacts(
+                item.facts["asset_table"],
+                item.facts["file_name"],
+                tuple(item.facts.get("asset_types", ())),
+                asset_rid=item.rid,
+            )
+            found.setdefault(facts.asset_table, []).append(AssetFilePath.of(Path(item.facts["path"]), facts))
+        return found
+
+    def download_dataset_bag(self, dataset: DatasetSpec | str) -> DatasetBag:
+        """The bag of a dataset, from the cache where it is. A dataset of the configuration has its recorded version."""
+        spec = DatasetSpec.from_shorthand(dataset) if isinstance(dataset, str) else dataset
+        facts = download.fetch_dataset(self.context, spec)
+        return DatasetBag(Bag(facts.path))
+
+    def download_asset(
+        self,
+        asset_rid: str,
+        dest_dir: str | Path | None = None,
+        update_catalog: bool = True,
+        *,
+        use_cache: bool = False,
+    ) -> AssetFilePath:
+        """Fetch one asset, verified; `update_catalog` links it to the execution as an input."""
+        spec = AssetSpec(rid=asset_rid, cache=use_cache)
+        catalog = catalog_of(self.context)
+        record = assets.read_asset(catalog, spec.rid)
+        folder = Path(dest_dir) if dest_dir else self.context.folder / "inputs" / record.asset_table / record.rid
+        path = download.fetch_asset(self.context, record, folder, cache=spec.cache)
+        if update_catalog and not self.context.dry_run:
+            table = assets.asset_table(catalog, record.asset_table)
+            assets.link_assets(catalog, table, self.context.rid, [record.rid], AssetRole.input)
+        facts = AssetFacts(
+            record.asset_table,
+            path.name,
+            record.asset_types,
+            record.metadata,
+            record.description or "",
+            record.rid,
+        )
+        return AssetFilePath.of(path, facts)
+
+    def asset_file_path(
+        self,
+        asset_name: str,
+        file_name: str | Path,
+        asset_types: Sequence[str] | str | None = None,
+        copy_file: bool = False,
+        rename_file: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        description: str = "",
+        **columns: Any,
+    ) -> AssetFilePath:
+        """Register an output file and get the path to write it to.
+
+        A name that does not exist is a new file: write it after the call. An existing file is linked into the staging
+        folder, or copied with `copy_file`. Types default to the table's name; `metadata` and further keywords are
+        metadata columns. The registration is durable when this returns.
+        """
+        if asset_types is None:
+            types = None
+        else:
+            types = [str(asset_types)] if isinstance(asset_types, str) else [str(t) for t in asset_types]
+        request = stage.Registration(
+            str(asset_name),
+            str(file_name),
+            copy_file=copy_file,
+            rename_file=rename_file,
+            asset_types=types,
+            description=description,
+            metadata={**(metadata or {}), **columns},
+        )
+        return self._path(stage.register_file(self.context, request))
+
+    def metrics_file(self, filename: str = METRICS_FILE) -> AssetFilePath:
+        """The file for metrics, registered at first call; each name is a file of its own."""
+        known = journal_files.read_file(
+            journal_of(self.context), self.context.rid, f"{MLAsset.execution_metadata}/{filename}"
+        )
+        if known is not None:
+            return self._path(known)
+        request = stage.Registration(
+            MLAsset.execution_metadata, filename, asset_types=[ExecMetadataType.metrics_file], always_new=True
+        )
+        return self._path(stage.register_file(self.context, request))
+
+    def add_features(self, features: Iterable[FeatureRecord]) -> int:
+        """Stage feature values, all of one feature; they are inserted at the upload. The number given."""
+        records = list(features)
+        if not records:
+            raise ValueError("add_features() was given no records.")
+        named = {type(record).feature.definition.qualified: type(record).feature for record in records}
+        if len(named) > 1:
+            shown = ", ".join(sorted(f"{f.target_table}.{f.feature_name}" for f in named.values()))
+            raise DerivaMLValidationError(
+                f"One call of add_features() takes one feature, and these were given: {shown}. Call it once for each."
+            )
+        (feature,) = named.values()
+        rows = (record.model_dump(exclude={"RCT"}, exclude_none=True) for record in records)
+        return stage.stage_features(self.context, feature.definition, rows)
+
+    def staged(self) -> Staged:
+        """What is staged, to be looked at before it is committed to the catalog."""
+        journal = journal_of(self.context)
+        files = journal_files.list_files(journal, self.context.rid, unsent=True)
+        features = {
+            f"{item.target_table}.{item.feature_name}": sum(n for state, n in item.rows.items() if state != "Uploaded")
+            for item in journal_features.summarize(journal, self.context.rid)
+        }
+        return Staged(tuple(self._path(file) for file in files), features)
+
+    def update_status(
+        self, status: ExecutionStatus | str, message: str | None = None, *, error: str | None = None
+    ) -> None:
+        """Change the status, or give it a new message under the same status; the catalog shows it at once."""
+        target = ExecutionStatus(status)
+        if target is ExecutionStatus.Uploaded and self.status is not target:
+            check_complete(self.context)
+        advance(self.context, target, message if message is not None else error)
+
+    def create_dataset(
+        self,
+        dataset_types: Sequence[str] | str | None = None,
+        version: str | None = None,
+        description: str = "",
+    ) -> Dataset:
+        """Make a dataset that this execution produces; types are terms of Dataset_Type, the version begins at 0.1.0."""
+        if self.context.dry_run:
+            raise DerivaMLReadOnlyError("A dry run makes no datasets.")
+        types = [dataset_types] if isinstance(dataset_types, str) else list(dataset_types or ())
+        rid = make_dataset.make_dataset(
+            self.context.address,
+            types=types,
+            version=version,
+            description=description,
+            execution_rid=self.context.rid,
+        )
+        return Dataset(self.context.address, rid, execution_rid=self.context.rid)
+
+    def add_nested_execution(self, nested: Execution | str, sequence: int | None = None) -> None:
+        """Say that another execution is part of this one; `sequence` is its place, None for parallel ones."""
+        rid = nested.execution_rid if isinstance(nested, Execution) else nested
+        executions.link_nested(catalog_of(self.context), self.context.rid, rid, sequence=sequence)
+
+    def execution_start(self) -> None:
+        """Begin the run without a `with` block: status Running."""
+        run.start(self.context)
+
+    def execution_stop(self) -> None:
+        """End the run without a `with` block: status Stopped."""
+        run.finish(self.context)
+
+    def abort(self, reason: str = "aborted by the user") -> None:
+        """Give the execution up: status Aborted, for good."""
+        advance(self.context, ExecutionStatus.Aborted, reason)
+        ownership.release(self.context.folder)
+
+    def upload_execution_outputs(
+        self,
+        clean_folder: bool | None = None,
+        progress_callback: ProgressCallback | None = None,
+        *,
+        max_retries: int = 3,
+        retry_delay: float = 5.0,
+        timeout: tuple[float, float] | None = None,
+        chunk_size: int | None = None,
+    ) -> dict[str, list[AssetFilePath]]:
+        """Upload every registered file, insert the staged feature values, and end as Uploaded.
+
+        Returns the uploaded files by asset table. On error the execution is Failed and everything stays staged: call
+        it again. Times are seconds, sizes bytes; `clean_folder=False` keeps the staged files on disk.
+        """
+        options = UploadOptions(
+            timeout=timeout or (600, 600),
+            chunk_size=CHUNK_SIZE if chunk_size is None else chunk_size,
+            max_retries=max_retries,
+            retry_delay=retry_delay,
+            progress=progress_callback,
+            keep_staged=clean_folder is False,
+        )
+        waiting = {
+            file.key for file in journal_files.list_files(journal_of(self.context), self.context.rid, unsent=True)
+        }
+        lifecycle.deliver_outputs(self.context, options)
+        uploaded: dict[str, list[AssetFilePath]] = {}
+        for file in journal_files.list_files(journal_of(self.context), self.context.rid):
+            if file.key in waiting and file.status == "uploaded":
+                uploaded.setdefault(file.asset_table, []).append(self._path(file))
+        return uploaded
+
+    def __enter__(self) -> Execution:
+        run.start(self.context)
+        self._current = use_execution(self)
+        self._current.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._current.__exit__(None, None, None)
+        if error is None or (isinstance(error, SystemExit) and error.code in (0, None)):
+            run.finish(self.context)
+        else:
+            run.fail(self.context, error)
+
+    def __repr__(self) -> str:
+        return f"Execution({self.context.rid} in {self.context.address})"
+
+    def _path(self, file: StagedFile) -> AssetFilePath:
+        def describe(**values: Any) -> None:
+            stage.describe_file(self.context, file.key, **values)
+
+        facts = AssetFacts(
+            file.asset_table, file.file_name, file.asset_types, file.metadata, file.description, file.rid
+        )
+        return AssetFilePath.of(file.path, facts, describe)
+
+
+def resumed(ml: DerivaML, rid: str) -> Execution:
+    """The execution of that RID, taken over from an owner that is gone."""
+    return Execution(ml, recover.resume(ml.address, rid))
