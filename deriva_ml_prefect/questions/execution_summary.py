@@ -1,0 +1,163 @@
+"""What one execution read and made, as the catalog tells it, and what this machine knows of it besides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deriva_ml_prefect.catalog import assets, datasets, executions, features, rows, schema, workflows
+from deriva_ml_prefect.catalog.connection import Catalog, catalog_for
+from deriva_ml_prefect.catalog.urls import equals, quote, table_name
+from deriva_ml_prefect.config.settings import load_settings
+from deriva_ml_prefect.exceptions import DerivaMLNotFoundError
+from deriva_ml_prefect.journal import effects, ownership
+from deriva_ml_prefect.journal import executions as journal_executions
+from deriva_ml_prefect.journal import features as journal_features
+from deriva_ml_prefect.journal import files as journal_files
+from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
+from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.names import AssetRole, MLAsset
+from deriva_ml_prefect.values.records import AssetRecord, ExecutionRecord, WorkflowRecord
+from deriva_ml_prefect.values.rid import RID, check_rid
+
+
+@dataclass(frozen=True)
+class InputDataset:
+    rid: RID
+    version: str | None
+    description: str | None
+
+
+@dataclass(frozen=True)
+class LocalState:
+    """What the workspace of this machine knows."""
+
+    folder: str
+    status: str
+    outcome: str
+    user_code: str
+    owner_alive: bool
+    files_waiting: int
+    features_waiting: int
+    superseded_by: RID | None
+    effects: Mapping[str, int]
+    """Planned writes by state."""
+
+
+@dataclass(frozen=True)
+class ExecutionSummary:
+    address: Address
+    url: str
+    """Address of the row in a browser."""
+    execution: ExecutionRecord
+    workflow: WorkflowRecord | None
+    input_datasets: tuple[InputDataset, ...]
+    input_assets: tuple[AssetRecord, ...]
+    output_assets: tuple[AssetRecord, ...]
+    features: Mapping[str, int]
+    """`<Target>.<Feature>` → rows of this execution."""
+    run_record: Mapping[str, Any] | None
+    """Content of `deriva-ml-run-<RID>.json`; None before the upload."""
+    local: LocalState | None
+
+    @property
+    def bytes_uploaded(self) -> int:
+        """Bytes of all output files."""
+        return sum(asset.length for asset in self.output_assets)
+
+    @property
+    def rows_uploaded(self) -> int:
+        """Rows of output assets and feature values."""
+        return len(self.output_assets) + sum(self.features.values())
+
+    @property
+    def outcome(self) -> str:
+        """What became of the user's code: completed, failed, killed or unknown."""
+        if self.run_record:
+            return str(self.run_record.get("outcome", "unknown"))
+        return self.local.outcome if self.local else "unknown"
+
+
+def summarize_execution(address: Address, rid: RID) -> ExecutionSummary:
+    """Everything about one execution; DerivaMLNotFoundError when the catalog has no such row."""
+    catalog = catalog_for(address)
+    record = executions.read_execution(catalog, check_rid(rid, "Execution RID"))
+    if record is None:
+        raise DerivaMLNotFoundError(
+            f"Catalog {address} has no execution {rid}. Check the RID, and the catalog with --host and --catalog."
+        )
+    outputs = _assets(catalog, rid, AssetRole.output)
+    return ExecutionSummary(
+        address=address,
+        url=f"{catalog.base_url}/id/{address.catalog_id}/{rid}",
+        execution=record,
+        workflow=workflows.read_workflow(catalog, record.workflow_rid) if record.workflow_rid else None,
+        input_datasets=_datasets(catalog, rid),
+        input_assets=_assets(catalog, rid, AssetRole.input),
+        output_assets=outputs,
+        features=_features(catalog, rid),
+        run_record=_run_record(catalog, rid, outputs),
+        local=_local(address, rid),
+    )
+
+
+def _assets(catalog: Catalog, rid: RID, role: AssetRole) -> tuple[AssetRecord, ...]:
+    tables = [table for table in catalog.schema.tables.values() if schema.is_asset(table) and table.schema != "WWW"]
+    found: list[AssetRecord] = []
+    for table in sorted(tables, key=lambda table: (table.name == MLAsset.execution_metadata, table.name)):
+        found += assets.list_assets(catalog, assets.asset_table(catalog, table.ref), execution_rid=rid, role=role)
+    return tuple(found)
+
+
+def _datasets(catalog: Catalog, rid: RID) -> tuple[InputDataset, ...]:
+    found = []
+    for dataset_rid, version_rid in executions.list_input_datasets(catalog, rid):
+        versions = {item.rid: item for item in datasets.read_versions(catalog, dataset_rid)}
+        version = versions.get(version_rid) if version_rid else None
+        description = datasets.read_dataset(catalog, dataset_rid).description
+        found.append(InputDataset(dataset_rid, str(version.version) if version else None, description))
+    return tuple(found)
+
+
+def _features(catalog: Catalog, rid: RID) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for feature in features.find_features(catalog):
+        path = f"{table_name(feature.schema, feature.table)}/{equals(feature.execution_column, rid)}"
+        counted = rows.get_rows(catalog, f"aggregate/{path}/n:=cnt({quote('RID')})")
+        if counted and counted[0]["n"]:
+            counts[f"{feature.target_table}.{feature.name}"] = int(counted[0]["n"])
+    return counts
+
+
+def _run_record(catalog: Catalog, rid: RID, outputs: tuple[AssetRecord, ...]) -> dict[str, Any] | None:
+    named = [asset for asset in outputs if asset.filename == f"deriva-ml-run-{rid}.json"]
+    if not named:
+        return None
+    # an additive upload writes a further record; the last one tells all
+    path = named[-1].url
+    content: dict[str, Any] = catalog.client.request("GET", path, want_json=False).json()
+    return content
+
+
+def _local(address: Address, rid: RID) -> LocalState | None:
+    workspace = load_settings().workspace(address)
+    if not (workspace / FILE_NAME).exists():
+        return None
+    journal = open_journal(workspace)
+    entry = journal_executions.read_execution(journal, rid)
+    if entry is None:
+        return None
+    folder = workspace / "executions" / rid
+    owner = ownership.owner_of(folder)
+    return LocalState(
+        folder=str(folder),
+        status=entry.status.value,
+        outcome=entry.outcome.value,
+        user_code=entry.user_code,
+        owner_alive=bool(owner and owner.alive),
+        files_waiting=journal_files.count_unsent(journal, rid),
+        features_waiting=journal_features.count_unsent(journal, rid),
+        superseded_by=entry.superseded_by,
+        effects={state.value: count for state, (count, _) in effects.count_effects(journal, rid).items()},
+    )

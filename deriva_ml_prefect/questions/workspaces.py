@@ -1,0 +1,28 @@
+"""Which workspace of this machine knows an execution."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+from deriva_ml_prefect.config.settings import load_settings
+from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
+from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.rid import RID
+
+
+def find_workspaces(rid: RID) -> list[Address]:
+    """Catalogs whose workspace below `DERIVA_ML_HOME` has an execution of this RID, the one used last first."""
+    found: list[tuple[str, Address]] = []
+    for path in sorted((load_settings().home / "workspaces").glob(f"*/*/{FILE_NAME}")):
+        row = _row(path, rid)
+        if row is not None:
+            known = json.loads(row["address"])
+            known["domain_schemas"] = tuple(known.get("domain_schemas", ()))
+            found.append((row["last_activity"], Address(**known)))
+    return [address for _, address in sorted(found, key=lambda item: item[0], reverse=True)]
+
+
+def _row(path: Path, rid: RID) -> sqlite3.Row | None:
+    return open_journal(path.parent).row("select_execution", rid=rid)
