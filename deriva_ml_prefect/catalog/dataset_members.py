@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from deriva_ml_prefect.catalog import documents
 from deriva_ml_prefect.catalog.assets import target_of
@@ -29,6 +30,7 @@ from deriva_ml_prefect.exceptions import (
 from deriva_ml_prefect.values.rid import RID, check_rid
 
 TableName = str | tuple[str, str]
+Name = TypeVar("Name", str, tuple[str, str], str | tuple[str, str])
 _DATASET = "Dataset"
 _FILE = "File"
 
@@ -61,10 +63,10 @@ def member_links(catalog: Catalog) -> Mapping[tuple[str, str], Association]:
     return _links(catalog)
 
 
-def add_members(catalog: Catalog, dataset_rid: RID, members: Mapping[TableName, Sequence[RID]]) -> int:
+def add_members(catalog: Catalog, dataset_rid: RID, members: Mapping[Name, Sequence[RID]]) -> int:
     """Make rows members of a dataset, one request a table; gives how many were not members before. Repeatable.
 
-    The version is not raised: `datasets.raise_version` does that, once everything is in.
+    The version is not raised: `datasets.add_version` does that, once everything is in.
     """
     check_rid(dataset_rid, "Dataset RID")
     added = 0
@@ -79,7 +81,7 @@ def add_members(catalog: Catalog, dataset_rid: RID, members: Mapping[TableName, 
     return added
 
 
-def remove_members(catalog: Catalog, dataset_rid: RID, members: Mapping[TableName, Sequence[RID]]) -> None:
+def remove_members(catalog: Catalog, dataset_rid: RID, members: Mapping[Name, Sequence[RID]]) -> None:
     """Take rows out of a dataset; those that are no members are passed over. The rows themselves stay."""
     for name, rids in members.items():
         link = _link(catalog, name)

@@ -1,4 +1,4 @@
-"""Datasets and their versions. What belongs to a dataset is in `dataset_members`."""
+"""Datasets and their versions. What belongs to a dataset is in `dataset_members`, whose functions are given on here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deriva_ml_prefect.catalog.connection import Catalog
+from deriva_ml_prefect.catalog.dataset_members import (
+    add_element_type,
+    add_members,
+    element_types,
+    list_children,
+    list_descendants,
+    list_members,
+    list_parents,
+    remove_members,
+)
 from deriva_ml_prefect.catalog.rows import (
     Row,
     get_rows,
@@ -23,6 +33,26 @@ from deriva_ml_prefect.values.names import MLVocab
 from deriva_ml_prefect.values.records import DatasetRecord, DatasetVersionRecord
 from deriva_ml_prefect.values.rid import RID, check_rid
 from deriva_ml_prefect.values.version import DatasetVersion
+
+__all__ = [
+    "FIRST_VERSION",
+    "add_dataset_types",
+    "add_element_type",
+    "add_members",
+    "add_version",
+    "create_dataset",
+    "element_types",
+    "list_children",
+    "list_datasets",
+    "list_descendants",
+    "list_members",
+    "list_parents",
+    "mark_deleted",
+    "read_dataset",
+    "read_versions",
+    "remove_members",
+    "resolve_version",
+]
 
 FIRST_VERSION = DatasetVersion(0, 1, 0)
 
@@ -44,9 +74,7 @@ def create_dataset(
     values = {"Description": description or None, "Deleted": False}
     insert_with_rid(catalog, _dataset(catalog), rid, values, same=("Description",))
     add_dataset_types(catalog, rid, types)
-    return raise_version(
-        catalog, rid, version, version_rid=version_rid, description=description, execution_rid=execution_rid
-    )
+    return add_version(catalog, rid, version_rid, version=version, description=description, execution_rid=execution_rid)
 
 
 def add_dataset_types(catalog: Catalog, rid: RID, types: Sequence[str]) -> None:
@@ -56,12 +84,12 @@ def add_dataset_types(catalog: Catalog, rid: RID, types: Sequence[str]) -> None:
     insert_rows(catalog, link.table.ref, rows, skip_conflicts=True, repeatable=True)
 
 
-def raise_version(
+def add_version(
     catalog: Catalog,
     rid: RID,
-    version: DatasetVersion,
-    *,
     version_rid: RID,
+    *,
+    version: DatasetVersion,
     description: str = "",
     execution_rid: RID | None = None,
 ) -> DatasetVersionRecord:

@@ -1,4 +1,4 @@
-"""Features: what a feature is made of in the catalog. Their values are in `feature_rows`."""
+"""Features: what a feature is made of. Their values are in `feature_rows`, whose functions are given on here."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from deriva_ml_prefect.catalog import documents
 from deriva_ml_prefect.catalog.assets import target_of
 from deriva_ml_prefect.catalog.connection import Catalog
+from deriva_ml_prefect.catalog.feature_rows import insert_feature_rows, read_feature_rows
 from deriva_ml_prefect.catalog.naming import closest, make_id
 from deriva_ml_prefect.catalog.schema import (
     Table,
@@ -29,6 +30,8 @@ from deriva_ml_prefect.exceptions import (
 )
 from deriva_ml_prefect.values.names import SYSTEM_COLUMNS, MLVocab
 from deriva_ml_prefect.values.records import FeatureColumn, FeatureDefinition
+
+__all__ = ["create_feature", "find_features", "insert_feature_rows", "lookup_feature", "read_feature_rows"]
 
 TableName = str | tuple[str, str] | Table
 _EXECUTION = "Execution"

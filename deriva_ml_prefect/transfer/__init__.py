@@ -10,5 +10,5 @@
     download   get_file(client, path, dest, *, md5_hex, sha256_hex, length, progress, durable) -> length
     parallel   run_parallel(jobs, worker, *, width_limit, overloads) -> list[Outcome]
 
-`progress` is told the bytes of this one file that are through so far. This room does not know what the bytes mean.
+`progress` is told the bytes that are through since it was told last. This room does not know what the bytes mean.
 """

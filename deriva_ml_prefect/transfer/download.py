@@ -14,6 +14,7 @@ from deriva_ml_prefect.transfer.client import HttpClient
 from deriva_ml_prefect.transfer.hashing import md5_hex_of
 
 Progress = Callable[[int], None]
+"""Told how many bytes have come since it was told last."""
 
 
 def get_file(
@@ -53,6 +54,7 @@ class _Receiver:
         self.out = out
         self.progress = progress
         self.promised_md5 = ""
+        self.told = 0
         self._restart()
 
     def _restart(self) -> None:
@@ -85,8 +87,9 @@ class _Receiver:
                 self.md5.update(piece)
                 self.sha256.update(piece)
                 self.length += len(piece)
-                if self.progress:
-                    self.progress(self.length)
+                if self.progress and self.length > self.told:
+                    self.progress(self.length - self.told)
+                    self.told = self.length
 
     def check(self, path: str, *, md5_hex: str | None, sha256_hex: str | None, length: int | None) -> None:
         wrong = None

@@ -7,7 +7,7 @@ version. Every sending carries the MD5, and the server compares it: an answer 20
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +31,7 @@ SEND_UNASKED = 1 << 20
 _PIECE = 1 << 20
 
 Progress = Callable[[int], None]
-"""Told how many bytes of this file are delivered so far."""
+"""Told how many bytes have been delivered since it was told last."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,8 @@ class _Upload:
         if found is None and job and (present := self.present()):
             return present
         name, done, size = found or self._new_job(chunk_size)
+        if done:
+            self.progress(min(done * size, self.facts.length))
         try:
             self._send_chunks(name, done, size)
             return self._finish(name, size, taken_up=done > 0)
@@ -207,14 +209,14 @@ class _Upload:
                 timeout=self.timeout,
             )
             self.on_job(f"{name} {number + 1}")
-            self.progress(start + length)
+            self.progress(length)
 
     def _finish(self, name: str, size: int, *, taken_up: bool) -> str:
         url = f"{self.object_path};upload/{name}"
         answer = self.client.request("POST", url, expect=(201, 409), idempotent=True, timeout=self.timeout)
         if answer.status == 409 and taken_up:
             # chunks that an earlier process believed sent are not all there: send every one again
-            self._send_chunks(name, 0, size)
+            replace(self, progress=_ignore)._send_chunks(name, 0, size)
             answer = self.client.request("POST", url, expect=(201, 409), idempotent=True, timeout=self.timeout)
         if answer.status == 409:
             self.client.request("DELETE", url, expect=(204, 404))
