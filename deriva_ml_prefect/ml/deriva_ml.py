@@ -38,6 +38,7 @@ from deriva_ml_prefect.phases import begin, download, recover
 from deriva_ml_prefect.phases.begin import Request
 from deriva_ml_prefect.provenance.code import find_code
 from deriva_ml_prefect.provenance.git import CodeFacts
+from deriva_ml_prefect.questions.execution_summary import ExecutionSummary, summarize_execution
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import ML_SCHEMA, MLVocab
 from deriva_ml_prefect.values.records import AssetRecord, ExecutionRecord, Term, WorkflowRecord
@@ -375,6 +376,10 @@ class DerivaML:
     def find_executions(self, workflow_rid: str | None = None, limit: int | None = None) -> list[ExecutionRecord]:
         """Executions, newest first."""
         return executions.list_executions(self._catalog, workflow_rid=workflow_rid, limit=limit)
+
+    def summarize_execution(self, execution_rid: str) -> ExecutionSummary:
+        """What an execution read and made, as the catalog tells it, and what this machine knows of it besides."""
+        return summarize_execution(self.address, execution_rid)
 
     # datasets
 

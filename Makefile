@@ -1,0 +1,48 @@
+# Everything here works on a fresh clone: the virtual environment is made when it is needed.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+EXTRAS := local,examples,dask,dev
+PYTEST_ARGS ?=
+export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
+
+.PHONY: quickstart test check conformance compat bench faults system clean install
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable ".[$(EXTRAS)]"
+	touch $(STAMP)
+
+quickstart: $(STAMP)  ## train on real digits against the embedded DERIVA, from nothing to Uploaded
+	$(BIN)/python flows/train_digits.py
+
+test: $(STAMP)  ## all tests of the everyday run
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(STAMP)  ## format, lint, strict types, import contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+conformance: $(STAMP)  ## the recorded exchanges of the real ERMrest and Hatrac, passed and failed by group
+	$(BIN)/python tests/embedded/conformance_report.py --all
+
+compat: $(STAMP)  ## deriva-ml from the registry, unmodified, in an environment of its own
+	$(BIN)/python tests/compat/run_deriva_ml.py
+
+bench: $(STAMP)  ## ratios of speed, each within one run
+	$(BIN)/python -m tests.benchmarks
+
+faults: $(STAMP)  ## kill and fail at every boundary of a run
+	$(BIN)/python -m tests.faults
+
+system:  ## packages of Debian that some tests look for (a browser)
+	apt-get install --yes --no-install-recommends chromium chromium-driver
+
+clean:  ## everything that was made here, but nothing in the home folder
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,270 @@
+"""Train a classifier on real handwritten digits, with everything it reads and makes recorded in a DERIVA catalog.
+
+Run it as a script: the first run makes a catalog in the embedded DERIVA and loads 500 digits of scikit-learn into it as
+a versioned dataset; every run is one execution, from Created to Uploaded. Run it again: the same catalog, another
+execution, the same workflow, and the dataset comes from the cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from deriva_ml_prefect import (
+    DatasetSpec,
+    DerivaML,
+    ExecAssetType,
+    Execution,
+    ExecutionConfiguration,
+    create_ml_catalog,
+    deriva_execution,
+    exceptions,
+)
+
+HOST = "embedded"
+CATALOG = "digits"
+IMAGES = 500
+SHEET = 50
+"""Digits that one Subject stands for: consecutive rows of the data set."""
+HELD_OUT = 5
+"""Every fifth image is held out of the training."""
+
+
+# the catalog and its data
+
+
+def open_catalog() -> DerivaML:
+    """The catalog `digits`, made when there is none; what a broken-off run left undone is done."""
+    ml = DerivaML(HOST, CATALOG)
+    try:
+        tables = _tables(ml)
+    except exceptions.DerivaMLNotFoundError:
+        create_ml_catalog(HOST, "digits", catalog_alias=CATALOG)
+        ml.refresh_schema()
+        tables = _tables(ml)
+    if "Digit" not in tables:
+        ml.create_vocabulary("Digit", "The ten digits")
+    for digit in range(10):
+        ml.add_term("Digit", str(digit), f"The digit {digit}")
+    if "Subject" not in tables:
+        _create_subjects(ml)
+    if "Image" not in tables:
+        ml.create_asset("Image", referenced_tables=["Subject"], comment="Scans of handwritten digits, 8 x 8 pixels")
+        ml.create_asset("Model", comment="Trained classifiers")
+        ml.create_asset("Figure", comment="Pictures that say how good a model is")
+    known = {(feature.target_table, feature.feature_name) for feature in ml.find_features("Image")}
+    if ("Image", "Label") not in known:
+        ml.create_feature("Image", "Label", terms=["Digit"], comment="The digit that was written")
+    if ("Image", "Predicted") not in known:
+        ml.create_feature("Image", "Predicted", terms=["Digit"], metadata=_prediction_columns(), comment="A guess")
+    if "Image" not in ml.list_dataset_element_types():
+        ml.add_dataset_element_type("Image")
+    return ml
+
+
+def _tables(ml: DerivaML) -> set[str]:
+    return {name for schema in ml.model.schemas.values() if schema.name == "digits" for name in schema.tables}
+
+
+def _create_subjects(ml: DerivaML) -> None:
+    from deriva.core.ermrest_model import Column, Key, Table, builtin_types
+
+    document = Table.define(
+        "Subject",
+        column_defs=[Column.define("Sheet", builtin_types.text, nullok=False)],
+        key_defs=[Key.define(["Sheet"])],
+        comment="Consecutive digits of the data set",
+    )
+    ml.model.schemas["digits"].create_table(document)
+    ml.refresh_schema()
+
+
+def _prediction_columns() -> list[dict[str, Any]]:
+    from deriva.core.ermrest_model import Column, builtin_types
+
+    return [
+        Column.define("Confidence", builtin_types.float8, comment="Probability of the guess, 0 to 1"),
+        Column.define("Held_Out", builtin_types.boolean, comment="Whether the training did not see the image"),
+    ]
+
+
+def load_dataset(ml: DerivaML) -> DatasetSpec:
+    """The dataset of 500 images with their labels, loaded by an execution of its own when there is none."""
+    complete = [found for found in ml.find_datasets() if len(found.list_dataset_members()["Image"]) == IMAGES]
+    if complete:
+        dataset = complete[0]
+        return DatasetSpec(rid=dataset.dataset_rid, version=str(dataset.current_version))
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    paths = ml.pathBuilder().schemas["digits"].tables["Subject"]
+    sheets = [f"Sheet {number:02d}" for number in range(IMAGES // SHEET)]
+    paths.insert([{"Sheet": sheet} for sheet in sheets], on_conflict_skip=True)
+    subjects = {row["Sheet"]: row["RID"] for row in paths.entities().fetch()}
+
+    workflow = ml.create_workflow("Load digits", "Ingest", "Images of scikit-learn's digits, with their labels")
+    configuration = ExecutionConfiguration(workflow=workflow, description=f"Load {IMAGES} digits")
+    with ml.create_execution(configuration) as execution:
+        for number in range(IMAGES):
+            path = execution.asset_file_path(
+                "Image", f"digit_{number:04d}.png", metadata={"Subject": subjects[sheets[number // SHEET]]}
+            )
+            Image.fromarray((digits.images[number] * 15.9375).astype("uint8")).save(path)
+    uploaded = execution.upload_execution_outputs()
+    label = ml.lookup_feature("Image", "Label").feature_record_class()
+    execution.add_features(
+        [
+            label(Image=image.asset_rid, Digit=str(digits.target[int(image.name[6:10])]))
+            for image in uploaded["Image"]
+            if image.asset_rid
+        ]
+    )
+    execution.upload_execution_outputs()
+    dataset = execution.create_dataset(["Complete", "Labeled"], description=f"{IMAGES} handwritten digits")
+    dataset.add_dataset_members({"Image": [str(image.asset_rid) for image in uploaded["Image"]]})
+    return DatasetSpec(rid=dataset.dataset_rid, version=str(dataset.current_version))
+
+
+# the experiment
+
+
+@deriva_execution(catalog=f"{HOST}/{CATALOG}", workflow_type="Training", name="train-digits")
+def train_digits(
+    execution: Execution, epochs: int = 15, learning_rate: float = 0.01, seed: int = 7, pause: float = 0.0
+) -> str:
+    """Train a linear classifier on the dataset of the configuration.
+
+    Args:
+        epochs: Passes over the training images.
+        learning_rate: Size of a step.
+        seed: For the order of the images.
+        pause: Seconds to wait after each epoch.
+    """
+    import numpy as np
+    from sklearn.linear_model import SGDClassifier
+
+    pixels, labels, rids = read_images(execution)
+    held_out = np.arange(len(rids)) % HELD_OUT == 0
+    model = SGDClassifier(loss="log_loss", learning_rate="constant", eta0=learning_rate, random_state=seed)
+    order = np.random.default_rng(seed)
+    for epoch in range(1, epochs + 1):
+        shuffled = order.permutation(np.flatnonzero(~held_out))
+        model.partial_fit(pixels[shuffled], labels[shuffled], classes=list("0123456789"))
+        metrics = {
+            "epoch": epoch,
+            "train_accuracy": float(model.score(pixels[~held_out], labels[~held_out])),
+            "accuracy": float(model.score(pixels[held_out], labels[held_out])),
+        }
+        with execution.metrics_file().open("a") as stream:
+            stream.write(json.dumps(metrics) + "\n")
+        execution.update_status("Running", f"Epoch {epoch}/{epochs} — accuracy={metrics['accuracy']:.3f}")
+        time.sleep(pause)
+
+    write_model(execution, model, pixels[held_out], labels[held_out])
+    record = execution.ml.lookup_feature("Image", "Predicted").feature_record_class()
+    guesses = model.predict(pixels)
+    sure = model.predict_proba(pixels).max(axis=1)
+    execution.add_features(
+        [
+            record(Image=rid, Digit=str(guess), Confidence=float(p), Held_Out=bool(held))
+            for rid, guess, p, held in zip(rids, guesses, sure, held_out, strict=True)
+        ]
+    )
+    return execution.execution_rid
+
+
+def read_images(execution: Execution) -> tuple[Any, Any, list[str]]:
+    """Pixels (n, 64) between 0 and 1, labels (n,) as text, and RIDs of the images of the configured datasets."""
+    import numpy as np
+    from PIL import Image
+
+    pixels, labels, rids = [], [], []
+    for spec in execution.datasets:
+        bag = execution.download_dataset_bag(spec)
+        label_of = {record.Image: record.Digit for record in bag.feature_values("Image", "Label")}
+        for row in sorted(bag.list_dataset_members()["Image"], key=lambda row: str(row["RID"])):
+            with Image.open(row["Filename"]) as image:
+                pixels.append(np.asarray(image, dtype="float32").reshape(-1) / 255)
+            labels.append(label_of[row["RID"]])
+            rids.append(row["RID"])
+    return np.stack(pixels), np.array(labels), rids
+
+
+def write_model(execution: Execution, model: Any, pixels: Any, labels: Any) -> None:
+    """The model file, and its confusion matrix on the held-out images as a picture."""
+    import joblib
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    path = execution.asset_file_path("Model", "digits.joblib", asset_types=["Model", ExecAssetType.model_file])
+    joblib.dump(model, path)
+    picture = execution.asset_file_path("Figure", "confusion_matrix.png", description="Held-out images")
+    figure, axes = pyplot.subplots(figsize=(6, 6), layout="constrained")
+    ConfusionMatrixDisplay.from_estimator(model, pixels, labels, ax=axes, colorbar=False)
+    axes.set_title(f"Execution {execution.execution_rid}, {len(labels)} held-out digits")
+    figure.savefig(picture, dpi=120)
+    pyplot.close(figure)
+
+
+# the story
+
+
+def accuracy_in_catalog(ml: DerivaML, rid: str) -> float:
+    """Share of the held-out images whose guess is their label, from the feature values that the catalog has."""
+    labels = {record.Image: record.Digit for record in ml.feature_values("Image", "Label")}
+    held_out = [record for record in ml.feature_values("Image", "Predicted", execution_rid=rid) if record.Held_Out]
+    return sum(labels[record.Image] == record.Digit for record in held_out) / len(held_out)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Train on handwritten digits, recorded in the embedded DERIVA.")
+    parser.add_argument("--epochs", type=int, default=15, help="passes over the training images (15)")
+    parser.add_argument("--learning-rate", type=float, default=0.01, help="size of a step (0.01)")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds to wait after each epoch (0)")
+    options = parser.parse_args(arguments)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    began = time.monotonic()
+    try:
+        ml = open_catalog()
+        spec = load_dataset(ml)
+        print(f"Dataset {spec.rid} version {spec.version} is in catalog {HOST}/{CATALOG}.", flush=True)
+        configuration = ExecutionConfiguration(
+            datasets=[spec], description=f"Train on digits, {options.epochs} epochs, rate {options.learning_rate}"
+        )
+        state = train_digits(
+            configuration=configuration,
+            epochs=options.epochs,
+            learning_rate=options.learning_rate,
+            pause=options.pause,
+            return_state=True,
+        )
+        rid = state.result()
+    except exceptions.DerivaMLException as e:
+        print(f"{type(e).__name__}: {e}", file=sys.stderr)
+        return 1
+    summary = ml.summarize_execution(rid)
+    print(
+        f"\nExecution        {rid}, {summary.execution.status}\n"
+        f"Prefect flow run {state.state_details.flow_run_id}\n"
+        f"Workflow         {summary.workflow.rid if summary.workflow else ''}\n"
+        f"Dataset          {spec.rid} version {spec.version}\n"
+        f"In the catalog   {summary.rows_uploaded} rows, {len(summary.output_assets)} files, "
+        f"{summary.bytes_uploaded} bytes\n"
+        f"Accuracy         {accuracy_in_catalog(ml, rid):.3f} on held-out images, computed from the catalog\n"
+        f"It took          {time.monotonic() - began:.1f} s\n\n"
+        f"See it again:    deriva-ml-prefect show {rid}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
