@@ -8,6 +8,7 @@ it stays the same when its token is renewed. No token, or an unknown one, is an 
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import hmac
 import json
@@ -15,7 +16,8 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from .files import write_private
 from .http import Client, Request, Response
 
 FILE = "tokens.json"
+LOCK = "tokens.lock"
 OWNER = "owner"
 NAMESPACE = "https://embedded.deriva/"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -74,11 +77,12 @@ def read_tokens(folder: Path) -> dict[str, str]:
 
 def ensure_owner(folder: Path) -> str:
     """The owner's token, made if there is none yet."""
-    tokens = read_tokens(folder)
-    if OWNER not in tokens:
-        tokens[OWNER] = secrets.token_urlsafe(32)
-        write_private(folder / FILE, json.dumps(tokens, indent=1) + "\n")
-    return tokens[OWNER]
+    with _changing(folder):
+        tokens = read_tokens(folder)
+        if OWNER not in tokens:
+            tokens[OWNER] = secrets.token_urlsafe(32)
+            write_private(folder / FILE, json.dumps(tokens, indent=1) + "\n")
+        return tokens[OWNER]
 
 
 def add_token(folder: Path, name: str) -> str:
@@ -87,10 +91,22 @@ def add_token(folder: Path, name: str) -> str:
         raise ValueError(
             f"{name!r} cannot name an identity: use letters, digits, '.', '_' and '-' (and not '{OWNER}')."
         )
-    tokens = read_tokens(folder)
-    tokens[name] = secrets.token_urlsafe(32)
-    write_private(folder / FILE, json.dumps(tokens, indent=1) + "\n")
-    return tokens[name]
+    with _changing(folder):
+        tokens = read_tokens(folder)
+        tokens[name] = secrets.token_urlsafe(32)
+        write_private(folder / FILE, json.dumps(tokens, indent=1) + "\n")
+        return tokens[name]
+
+
+@contextmanager
+def _changing(folder: Path) -> Iterator[None]:
+    """Only one process at a time changes the token file."""
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 class Identities:

@@ -27,7 +27,7 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,7 @@ def spawn(folder: Path, *, port: int | None = None, idle_minutes: float = IDLE_M
     if found is not None:
         return found
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder = folder.resolve()
     command = [sys.executable, "-m", "deriva_ml_prefect.embedded", "--data", str(folder)]
     command += ["--idle-minutes", str(idle_minutes)]
     command += ["--port", str(port)] if port else []
@@ -113,6 +114,13 @@ def spawn(folder: Path, *, port: int | None = None, idle_minutes: float = IDLE_M
         f"The embedded DERIVA did not start on {folder}; the end of {folder / LOG_FILE} says why:\n"
         + _tail(folder / LOG_FILE)
     )
+
+
+def keep(folder: Path) -> Running:
+    """The server on this data folder, started if need be, and from now on not leaving when idle."""
+    running = replace(spawn(folder, idle_minutes=0), stays=True)
+    _write_state(folder, running)
+    return running
 
 
 def stop(folder: Path) -> Running | None:
@@ -171,15 +179,15 @@ def _serve_locked(folder: Path, port: int | None, idle_minutes: float) -> int:
     _write_state(folder, state)
     LOG.warning("serving %s at %s (process %s)", folder, state.url, state.pid)
     try:
-        asyncio.run(_run(app, listener, activity, idle_minutes * 60))
+        asyncio.run(_run(app, listener, folder, activity, idle_minutes * 60))
     finally:
         app.close()
-        _write_state(folder, Running(**{**asdict(state), "pid": None, "started": None}))
+        _write_state(folder, replace(state, pid=None, started=None, stays=False))
         LOG.warning("stopped (process %s)", state.pid)
     return 0
 
 
-async def _run(app: Any, listener: socket.socket, activity: Any, idle_seconds: float) -> None:
+async def _run(app: Any, listener: socket.socket, folder: Path, activity: Any, idle_seconds: float) -> None:
     import uvicorn
 
     from .protocol import BoundedProtocol
@@ -200,22 +208,25 @@ async def _run(app: Any, listener: socket.socket, activity: Any, idle_seconds: f
     # uvicorn handles these two while it serves and raises them again afterwards, when we are leaving in order
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    leaving = asyncio.create_task(_leave_when_idle(server, activity, idle_seconds)) if idle_seconds > 0 else None
+    idle = _leave_when_idle(server, folder, activity, idle_seconds)
+    leaving = asyncio.create_task(idle)
     try:
         await server.serve(sockets=[listener])
     finally:
-        if leaving is not None:
-            leaving.cancel()
+        leaving.cancel()
 
 
 def _leave(_number: int, _frame: object) -> None:
     """The process is ending already."""
 
 
-async def _leave_when_idle(server: Any, activity: Any, idle_seconds: float) -> None:
-    while True:
+async def _leave_when_idle(server: Any, folder: Path, activity: Any, idle_seconds: float) -> None:
+    while idle_seconds > 0:
         rest = idle_seconds - activity.idle_seconds()
         if rest <= 0:
+            state = read_state(folder)
+            if state is not None and state.stays:  # `keep` has asked for it since
+                return
             LOG.warning("no request for %.0f s: leaving", idle_seconds)
             server.should_exit = True
             return

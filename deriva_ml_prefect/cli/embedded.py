@@ -1,0 +1,119 @@
+"""`deriva-ml-prefect embedded …`: start, stop and find the embedded DERIVA, and get a token for it.
+
+`add_parser` adds the command; the parsed arguments then carry `act`, a function of them that returns the exit status.
+The data folder is `embedded/` in the home folder (`DERIVA_ML_HOME`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deriva_ml_prefect.embedded.authn import OWNER, add_token, client_id, read_tokens
+from deriva_ml_prefect.embedded.server import Running, ServerError, find, keep, stop
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+PROGRAM = "deriva-ml-prefect embedded"
+Act = Callable[[argparse.Namespace], int]
+
+
+def data_folder() -> Path:
+    """Where the embedded DERIVA of this user keeps everything. Reads two variables only: this command must be quick."""
+    home = os.environ.get("DERIVA_ML_HOME")
+    return (Path(home).expanduser() if home else Path.home() / ".deriva-ml-prefect") / "embedded"
+
+
+def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
+    """Add the command `embedded` with its subcommands."""
+    parser = subparsers.add_parser("embedded", help="the embedded DERIVA: start, stop, status, url, token")
+    commands = parser.add_subparsers(dest="embedded_command", required=True, metavar="COMMAND")
+    for name, act, text in (
+        ("start", _start, "start it, and let it run until it is stopped"),
+        ("stop", _stop, "stop it; everything is kept"),
+        ("status", _status, "say whether it runs and where its data are; exit status 1 if it does not run"),
+        ("url", _url, "print its base URL"),
+    ):
+        commands.add_parser(name, help=text, description=text).set_defaults(act=_told(act))
+    text = "print the owner's token, or make one for another identity"
+    token = commands.add_parser("token", help=text, description=text)
+    token.set_defaults(act=_told(_token))
+    adding = token.add_subparsers(dest="token_command", metavar="add").add_parser(
+        "add", help="make (or renew) the token of an identity that has no rights of its own"
+    )
+    adding.add_argument("name", help="name of the identity: letters, digits, '.', '_' and '-'")
+    adding.set_defaults(act=_told(_add))
+    return parser
+
+
+def _told(act: Act) -> Act:
+    """The same act, with what stopped it told on stderr."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        try:
+            return act(arguments)
+        except (ServerError, ValueError, OSError) as error:
+            print(error, file=sys.stderr)
+            return 1
+
+    return run
+
+
+def _start(_: argparse.Namespace) -> int:
+    running = keep(data_folder())
+    print(f"The embedded DERIVA runs at {running.url} (process {running.pid}), data in {running.data}.")
+    print(f"It runs until `{PROGRAM} stop`. Its token: `{PROGRAM} token`.")
+    return 0
+
+
+def _stop(_: argparse.Namespace) -> int:
+    stopped = stop(data_folder())
+    if stopped is None:
+        print(f"No embedded DERIVA runs on {data_folder()}.")
+    else:
+        print(f"Stopped (process {stopped.pid}). Its data stay in {stopped.data}; `{PROGRAM} start` serves them again.")
+    return 0
+
+
+def _status(_: argparse.Namespace) -> int:
+    running = find(data_folder())
+    if running is None:
+        print(f"Not running. Data folder: {data_folder()}. Start it with `{PROGRAM} start`.")
+        return 1
+    until = "until stopped" if running.stays else "until nobody has used it for half an hour"
+    print(f"Running at {running.url} (process {running.pid}) since {running.started}, {until}. Data: {running.data}.")
+    return 0
+
+
+def _url(_: argparse.Namespace) -> int:
+    print(_running().url)
+    return 0
+
+
+def _running() -> Running:
+    running = find(data_folder())
+    if running is None:
+        raise ServerError(f"No embedded DERIVA runs on {data_folder()}. Start it with `{PROGRAM} start`.")
+    return running
+
+
+def _token(_: argparse.Namespace) -> int:
+    token = read_tokens(data_folder()).get(OWNER)
+    if token is None:
+        raise ServerError(f"There is no token yet in {data_folder()}. It is made by `{PROGRAM} start`.")
+    print(token)
+    return 0
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    if OWNER not in read_tokens(data_folder()):
+        raise ServerError(f"There is no embedded DERIVA yet in {data_folder()}. Make it with `{PROGRAM} start`.")
+    token = add_token(data_folder(), arguments.name)
+    print(f"{client_id(arguments.name)} has no rights until an access list names it. Its token:")
+    print(token)
+    return 0
