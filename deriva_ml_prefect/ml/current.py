@@ -20,7 +20,7 @@ def current_execution() -> Execution:
     execution = _current.get()
     if execution is None:
         raise DerivaMLExecutionError(
-            "No execution is running here. Call this in a `with ml.create_execution(...)` block or a @deriva_execution flow."
+            "No execution is running here. Call this in a `with` block of an execution, or in a @deriva_execution flow."
         )
     return execution
 

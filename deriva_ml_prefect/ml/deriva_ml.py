@@ -51,7 +51,7 @@ class DerivaML:
 
     `hostname` is `embedded`, a host name or `host:port`; `catalog_id` a number or an alias. `domain_schemas` defaults
     to every schema that is not the system's; `working_dir` and `cache_dir` are kept for callers of deriva-ml, and the
-    place of everything on disk is `DERIVA_ML_HOME`. A `credential` stays in memory; without one deriva-py's file is used.
+    place of everything on disk is `DERIVA_ML_HOME`. A `credential` stays in memory; deriva-py's own is the default.
     """
 
     def __init__(
