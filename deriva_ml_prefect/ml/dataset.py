@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from deriva_ml_prefect.bags.download import download_bag
-from deriva_ml_prefect.bags.read import Bag
+from deriva_ml_prefect.bags.read import open_bag
 from deriva_ml_prefect.catalog import dataset_members, datasets
 from deriva_ml_prefect.catalog.connection import catalog_for
 from deriva_ml_prefect.ml.bag import DatasetBag
@@ -78,7 +78,7 @@ class Dataset:
         """The bag of a version, from the cache where it is."""
         catalog = catalog_for(self.address)
         record = datasets.resolve_version(catalog, self.dataset_rid, version)
-        return DatasetBag(Bag(download_bag(catalog, record, materialize=materialize).path))
+        return DatasetBag(open_bag(download_bag(catalog, record, materialize=materialize).path))
 
     def __repr__(self) -> str:
         return f"Dataset({self.dataset_rid} in {self.address})"

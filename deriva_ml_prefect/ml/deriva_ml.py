@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.bags.download import download_bag
-from deriva_ml_prefect.bags.read import Bag
+from deriva_ml_prefect.bags.read import open_bag
 from deriva_ml_prefect.catalog import (
     assets,
     dataset_members,
@@ -257,10 +257,8 @@ class DerivaML:
     def feature_values(self, table: Any, feature_name: str, *, execution_rid: str | None = None) -> list[FeatureRecord]:
         """Values of a feature, as records; of one execution, if given."""
         feature = self.lookup_feature(table, feature_name)
-        record_class = feature.feature_record_class()
         rows = feature_rows.read_feature_rows(self._catalog, feature.definition, execution_rid=execution_rid)
-        known = set(record_class.model_fields)
-        return [record_class(**{name: value for name, value in row.items() if name in known}) for row in rows]
+        return feature.records(rows)
 
     def add_features(self, *_: Any, **__: Any) -> None:
         """Retired: feature values are written by an execution."""
@@ -409,7 +407,7 @@ class DerivaML:
             exclude_tables=dataset.exclude_tables or (),
             concurrency=dataset.fetch_concurrency,
         )
-        return DatasetBag(Bag(facts.path))
+        return DatasetBag(open_bag(facts.path))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.host_name!r}, {self.catalog_id!r})"

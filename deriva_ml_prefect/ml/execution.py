@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from deriva_ml_prefect.bags.read import Bag
+from deriva_ml_prefect.bags.read import open_bag
 from deriva_ml_prefect.catalog import assets, executions
 from deriva_ml_prefect.config.asset import AssetSpec
 from deriva_ml_prefect.config.dataset import DatasetSpec
@@ -108,7 +108,7 @@ class Execution:
         """The bag of a dataset, from the cache where it is. A dataset of the configuration has its recorded version."""
         spec = DatasetSpec.from_shorthand(dataset) if isinstance(dataset, str) else dataset
         facts = download.fetch_dataset(self.context, spec)
-        return DatasetBag(Bag(facts.path))
+        return DatasetBag(open_bag(facts.path))
 
     def download_asset(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -74,6 +75,12 @@ class Feature:
     def feature_record_class(self) -> type[FeatureRecord]:
         """The class of this feature's records: the target's column is required, every other may be left out."""
         return self._record_class
+
+    def records(self, rows: Iterable[Mapping[str, Any]]) -> list[FeatureRecord]:
+        """Rows of the feature's table as records; columns that are no fields are left out."""
+        made = self.feature_record_class()
+        known = set(made.model_fields)
+        return [made(**{name: value for name, value in row.items() if name in known}) for row in rows]
 
     @cached_property
     def _record_class(self) -> type[FeatureRecord]:
