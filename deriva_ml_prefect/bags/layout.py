@@ -1,0 +1,93 @@
+"""Where things lie in a bag.
+
+    bagit.txt, bag-info.txt, fetch.txt, manifest-md5.txt, tagmanifest-md5.txt
+    data/schema.json                                  the catalog's schema at the snapshot
+    data/<schema>/<Table>.csv                         one for each table, vocabularies whole
+    data/assets/<Table>/<RID>/<file>                  the files
+    data/asset/<asset RID>/<Table>  →  ../../assets/<Table>/<RID>
+
+The files lie where the chapter on running an experiment reads them. Its program takes the folder above a metrics file
+for the execution's RID, so for `Execution_Metadata`, <RID> is the execution that wrote the file; for every other table
+it is the asset's. Readers made for deriva-ml's own bags look at `data/asset/<asset RID>/<Table>/<Filename>`: that path
+leads to the same file through a relative link to a *folder*. A folder's link is no payload file to BagIt (a file's
+would be one, and unlisted), so the bag stays valid for every tool, and can be moved as a whole.
+
+File names stand as the catalog has them; one that could leave its folder, or that tag files cannot hold, is
+percent-encoded, and the table keeps the true name.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote
+
+from deriva_ml_prefect.exceptions import DerivaMLValidationError
+from deriva_ml_prefect.values.objects import check_filename
+
+SCHEMA_FILE = "data/schema.json"
+LAYOUT_VERSION = 1
+"""Raised when bags are written otherwise: those in the cache are then made anew."""
+
+
+def bag_name(dataset_rid: str) -> str:
+    """Name of the bag's folder."""
+    return f"Dataset_{dataset_rid}"
+
+
+def table_file(schema: str, table: str) -> str:
+    """Path of a table's CSV inside the bag."""
+    return f"data/{safe_name(schema)}/{safe_name(table)}.csv"
+
+
+def asset_file(table: str, rid: str, filename: str) -> str:
+    """Path of an asset's file inside the bag."""
+    return f"data/assets/{safe_name(table)}/{rid}/{safe_name(filename)}"
+
+
+def old_asset_folder(table: str, asset_rid: str) -> str:
+    """Path that deriva-ml's own readers look into, as a link."""
+    return f"data/asset/{asset_rid}/{safe_name(table)}"
+
+
+def safe_name(name: str) -> str:
+    """`name` as one segment of a path: itself wherever possible, else percent-encoded and at most 200 bytes long."""
+    try:
+        check_filename(name)
+    except DerivaMLValidationError:
+        encoded = quote(name.encode("utf-8", "replace"), safe="").replace("\x00", "%00")[:200]
+        return encoded.replace(".", "%2E") if set(encoded) <= {"."} else encoded
+    return name.replace("%", "%25") if re.search(r"%0[ad]", name, re.IGNORECASE) else name
+
+
+def check_inside(path: str, where: str) -> PurePosixPath:
+    """`path` as a payload path, or DerivaMLValidationError when it could lead out of the bag's `data` folder."""
+    pure = PurePosixPath(path)
+    bad = (
+        pure.is_absolute()
+        or "\\" in path
+        or any(ord(c) < 32 or ord(c) == 127 for c in path)
+        or any(part in ("", ".", "..") for part in path.split("/"))
+        or pure.parts[:1] != ("data",)
+        or len(pure.parts) < 2
+    )
+    if bad:
+        raise DerivaMLValidationError(
+            f"{where} names {path[:200]!r}, which is no path inside the bag's data folder. The bag is damaged or was "
+            "made to do harm: nothing of it was fetched. Get it again from its source."
+        )
+    return pure
+
+
+def check_target(bag: Path, path: PurePosixPath, where: str) -> Path:
+    """Where `path` lies on disk; DerivaMLValidationError if a link on the way leads out of the bag."""
+    target = bag.joinpath(*path.parts)
+    if not target.parent.resolve().is_relative_to(bag.resolve()):
+        raise DerivaMLValidationError(f"{where} names {str(path)!r}, which a link leads out of the bag {bag}.")
+    return target
+
+
+def folded(path: str) -> str:
+    """`path` as file systems see it that know neither letter case nor Unicode's compositions."""
+    return unicodedata.normalize("NFC", path).casefold()

@@ -1,0 +1,111 @@
+"""Fetches the files that a bag names, each verified before it gets its name, and only from where it is safe to fetch.
+
+The catalog's credential goes to the catalog's own host and nowhere else: other `https` hosts are asked without one, and
+no other kind of address is followed at all. Redirects are not followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deriva_ml_prefect.bags.layout import check_inside, check_target
+from deriva_ml_prefect.bags.manifest import PayloadFile, read_fetch
+from deriva_ml_prefect.bags.verify import file_md5
+from deriva_ml_prefect.catalog.connection import Catalog
+from deriva_ml_prefect.catalog.objects import download_object, object_path_of
+from deriva_ml_prefect.exceptions import DerivaMLDataError, DerivaMLValidationError
+from deriva_ml_prefect.transfer.client import HttpClient
+from deriva_ml_prefect.transfer.download import get_file
+from deriva_ml_prefect.transfer.parallel import run_parallel
+
+Progress = Callable[[int, int], None]
+"""Told (files done, files to fetch) after each file."""
+
+_LISTED = 5
+
+
+def materialize_bag(
+    catalog: Catalog, bag: Path, *, concurrency: int = 8, progress: Progress | None = None
+) -> list[PayloadFile]:
+    """Fetch every file that is missing or damaged; returns the entries fetched.
+
+    All entries are checked before the first byte travels. If some cannot be fetched the others still are, and then one
+    error names them: of their own class if there is one, else DerivaMLDataError.
+    """
+    entries = read_fetch(bag)
+    for entry in entries:
+        check_target(bag, check_inside(entry.path, f"{bag.name}/fetch.txt"), f"{bag.name}/fetch.txt")
+        _check_source(catalog, entry)
+    missing = [entry for entry in entries if not _is_there(bag, entry)]
+    done = 0
+
+    def fetch(entry: PayloadFile) -> None:
+        nonlocal done
+        _fetch(catalog, bag, entry)
+        done += 1
+        if progress is not None:
+            progress(done, len(missing))
+
+    outcomes = run_parallel(missing, fetch, width_limit=concurrency, overloads=lambda: catalog.client.overloads)
+    failed = [(outcome.job, outcome.error) for outcome in outcomes if outcome.error is not None]
+    if len(failed) == 1:
+        raise failed[0][1]
+    if failed:
+        shown = "; ".join(f"{entry.path}: {error}" for entry, error in failed[:_LISTED])
+        kinds = {type(error) for _, error in failed}
+        kind = kinds.pop() if len(kinds) == 1 else DerivaMLDataError
+        chosen = kind if issubclass(kind, DerivaMLDataError) else DerivaMLDataError
+        raise chosen(
+            f"{len(failed)} of {len(missing)} files of {bag.name} could not be fetched: {shown}. The others are kept: "
+            "repeat the download."
+        ) from failed[0][1]
+    return missing
+
+
+def _check_source(catalog: Catalog, entry: PayloadFile) -> None:
+    parts = urlsplit(entry.url or "")
+    if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
+        raise DerivaMLValidationError(
+            f"{entry.path} is to be fetched from {(entry.url or '')[:200]!r}: only http and https addresses without "
+            "credentials are fetched. The bag is damaged or was made to do harm; nothing of it was fetched."
+        )
+    if _is_own(catalog, entry):
+        object_path_of(catalog, entry.url or "")
+    elif parts.scheme != "https":
+        raise DerivaMLValidationError(
+            f"{entry.path} is to be fetched from {(entry.url or '')[:200]!r}, which is not the catalog's own host and "
+            "not https. Nothing of the bag was fetched."
+        )
+
+
+def _is_own(catalog: Catalog, entry: PayloadFile) -> bool:
+    netloc = urlsplit(entry.url or "").netloc
+    return netloc in (urlsplit(catalog.base_url).netloc, catalog.address.hostname)
+
+
+def _is_there(bag: Path, entry: PayloadFile) -> bool:
+    file = bag / entry.path
+    if file.is_symlink() or not file.is_file() or file.stat().st_size != entry.length:
+        return False
+    return file_md5(file) == entry.md5_hex
+
+
+def _fetch(catalog: Catalog, bag: Path, entry: PayloadFile) -> None:
+    target = bag / entry.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    check_target(bag, check_inside(entry.path, bag.name), bag.name)
+    if _is_own(catalog, entry):
+        download_object(catalog, entry.url or "", target, md5_hex=entry.md5_hex, length=entry.length, durable=False)
+    else:
+        parts = urlsplit(entry.url or "")
+        foreign = HttpClient(
+            f"https://{parts.netloc}", timeout=catalog.settings.timeout, retries=catalog.settings.retries
+        )
+        try:
+            path = parts.path + (f"?{parts.query}" if parts.query else "")
+            get_file(foreign, path, target, md5_hex=entry.md5_hex, length=entry.length, durable=False)
+        finally:
+            foreign.close()
+    target.chmod(0o444)
