@@ -1,1 +1,83 @@
-"""DerivaML executions as Prefect flows."""
+"""DerivaML executions as Prefect flows: provenance for machine-learning experiments, kept in a DERIVA catalog.
+
+Public names, loaded when they are first used, so that importing the package costs nothing; nothing inside imports them
+from here. Catalogs: `DerivaML`, `create_ml_catalog`. Runs: `ExecutionConfiguration`, `Execution`, `deriva_execution`,
+`current_execution`, `ExecutionStatus`, `Workflow`. Data: `DatasetSpec`, `AssetSpec`, `Dataset`, `DatasetBag`. Names of
+the schema: `MLAsset`, `ExecAssetType`, `ExecMetadataType`, `MLVocab`. Errors: `exceptions`. Only
+`ExecutionConfiguration` and `deriva_execution` import Prefect.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deriva_ml_prefect import exceptions
+    from deriva_ml_prefect.blocks import ExecutionConfiguration
+    from deriva_ml_prefect.config.asset import AssetSpec
+    from deriva_ml_prefect.config.dataset import DatasetSpec
+    from deriva_ml_prefect.config.workflow import Workflow
+    from deriva_ml_prefect.decorators import deriva_execution
+    from deriva_ml_prefect.ml.bag import DatasetBag
+    from deriva_ml_prefect.ml.creation import create_ml_catalog
+    from deriva_ml_prefect.ml.current import current_execution
+    from deriva_ml_prefect.ml.dataset import Dataset
+    from deriva_ml_prefect.ml.deriva_ml import DerivaML
+    from deriva_ml_prefect.ml.execution import Execution
+    from deriva_ml_prefect.values.names import ExecAssetType, ExecMetadataType, MLAsset, MLVocab
+    from deriva_ml_prefect.values.status import ExecutionStatus
+
+__all__ = [
+    "AssetSpec",
+    "Dataset",
+    "DatasetBag",
+    "DatasetSpec",
+    "DerivaML",
+    "ExecAssetType",
+    "ExecMetadataType",
+    "Execution",
+    "ExecutionConfiguration",
+    "ExecutionStatus",
+    "MLAsset",
+    "MLVocab",
+    "Workflow",
+    "create_ml_catalog",
+    "current_execution",
+    "deriva_execution",
+    "exceptions",
+]
+
+_HOMES = {
+    "AssetSpec": "config.asset",
+    "Dataset": "ml.dataset",
+    "DatasetBag": "ml.bag",
+    "DatasetSpec": "config.dataset",
+    "DerivaML": "ml.deriva_ml",
+    "ExecAssetType": "values.names",
+    "ExecMetadataType": "values.names",
+    "Execution": "ml.execution",
+    "ExecutionConfiguration": "blocks",
+    "ExecutionStatus": "values.status",
+    "MLAsset": "values.names",
+    "MLVocab": "values.names",
+    "Workflow": "config.workflow",
+    "create_ml_catalog": "ml.creation",
+    "current_execution": "ml.current",
+    "deriva_execution": "decorators",
+}
+"""Public name → module that defines it."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "exceptions":
+        return importlib.import_module(f"{__name__}.exceptions")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

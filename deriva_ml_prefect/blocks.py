@@ -1,7 +1,8 @@
 """Prefect blocks: what is asked of an execution, the credential, and the catalog, as documents to save and to pick.
 
 Entry points: `ExecutionConfiguration` (the fields of `config.execution.ExecutionSpec` as a block), `DerivaCredentials`,
-`DerivaCatalog`. Constructing one needs no server and no network.
+`DerivaCatalog`, and `find_catalog`, which makes one of what a user wrote.
+Constructing one needs no server and no network.
 
 All three refuse unknown keys, numbers that are not finite, and the mask that Prefect shows in place of a secret, naming
 the field. They pass a deployment's parameter check as a reference, a plain dict and an instance. Nothing here opens a
@@ -23,8 +24,13 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from deriva_ml_prefect.config.execution import ExecutionSpec, refuse_nan
-from deriva_ml_prefect.exceptions import DerivaMLAuthenticationError, DerivaMLValidationError
-from deriva_ml_prefect.values.address import EMBEDDED, Address
+from deriva_ml_prefect.config.settings import load_settings
+from deriva_ml_prefect.exceptions import (
+    DerivaMLAuthenticationError,
+    DerivaMLConfigurationError,
+    DerivaMLValidationError,
+)
+from deriva_ml_prefect.values.address import EMBEDDED, Address, parse_address
 from deriva_ml_prefect.values.names import ML_SCHEMA
 
 DUMP_KEYS = ("block_type_slug", "_block_document_id", "_block_document_name", "_is_anonymous")
@@ -114,6 +120,10 @@ class ExecutionConfiguration(CheckedBlock, Block, ExecutionSpec):
     _description: ClassVar[str | None] = (
         "What a DerivaML execution reads and why: datasets with their versions, assets, workflow, description."
     )
+
+    def spec(self) -> ExecutionSpec:
+        """The same without Prefect's part."""
+        return ExecutionSpec(**{name: getattr(self, name) for name in ExecutionSpec.model_fields})
 
     def _to_block_document(
         self,
@@ -206,6 +216,44 @@ class DerivaCatalog(CheckedBlock, Block):
     def credential(self) -> dict[str, str] | None:
         """The credential in deriva-py's form; None: what deriva-py finds by itself."""
         return self.credentials.credential_for(self.hostname) if self.credentials else None
+
+
+def find_catalog(named: str | Address | DerivaCatalog | None = None) -> DerivaCatalog:
+    """The catalog that was named, as a block.
+
+    `HOST/CATALOG` (e.g. `embedded/1`), an Address, a DerivaCatalog, or the name of a saved one; nothing:
+    `DERIVA_ML_HOST` and `DERIVA_ML_CATALOG`. Raises DerivaMLConfigurationError when that names none.
+    """
+    if isinstance(named, DerivaCatalog):
+        return named
+    if isinstance(named, str):
+        slug, slash, name = named.partition("/")
+        if not slash or slug == DerivaCatalog._block_type_slug:
+            return _load_catalog(name or named)
+    address = parse_address(named) if isinstance(named, str) else named or load_settings().address
+    if address is None:
+        raise DerivaMLConfigurationError(
+            'No catalog is named. Give catalog="embedded/1" (HOST/CATALOG) or the name of a saved block, '
+            "or set DERIVA_ML_HOST and DERIVA_ML_CATALOG."
+        )
+    return DerivaCatalog(
+        hostname=address.hostname,
+        catalog_id=address.catalog_id,
+        ml_schema=address.ml_schema,
+        domain_schemas=list(address.domain_schemas),
+    )
+
+
+def _load_catalog(name: str) -> DerivaCatalog:
+    try:
+        loaded = DerivaCatalog.load(name)
+    except ValueError as e:
+        raise DerivaMLConfigurationError(
+            f"{name!r} is neither HOST/CATALOG nor the name of a saved DERIVA Catalog block: {e}"
+        ) from e
+    if not isinstance(loaded, DerivaCatalog):
+        raise DerivaMLConfigurationError(f"Block {name!r} was asked for inside a running event loop; load it outside.")
+    return loaded
 
 
 def _refuse_mask(value: Any, where: str) -> None:

@@ -1,0 +1,350 @@
+"""`@deriva_execution`: a function becomes a Prefect flow whose every run is recorded as an execution.
+
+    @deriva_execution(catalog="embedded/1", workflow_type="Training")
+    def train(epochs: int = 10, *, execution: Execution) -> float: ...
+
+The parameters `execution` and `ml_instance`, if the function has them, are filled in and do not appear in the flow's
+form; `configuration` and `dry_run` are added. The body runs as a subflow, inside the life cycle of `phases.lifecycle`
+whose phases run as tasks; `current_execution()` works in it. Called without Prefect (`train.fn(...)`) the same life
+cycle runs directly. What comes back is an ordinary `Flow`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, overload
+
+from prefect import runtime
+from prefect.artifacts import create_link_artifact
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+from prefect.flows import Flow
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.utilities.hashing import file_hash
+
+from deriva_ml_prefect.blocks import DerivaCatalog, ExecutionConfiguration, find_catalog
+from deriva_ml_prefect.config.workflow import Workflow
+from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
+from deriva_ml_prefect.hooks import make_hooks
+from deriva_ml_prefect.ml.current import current_execution, use_execution
+from deriva_ml_prefect.ml.deriva_ml import DerivaML
+from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.phases.begin import Request
+from deriva_ml_prefect.phases.context import Context
+from deriva_ml_prefect.phases.lifecycle import conduct, directly
+from deriva_ml_prefect.provenance.caller import code_file
+from deriva_ml_prefect.provenance.code import find_code
+from deriva_ml_prefect.tasks import run_phase
+from deriva_ml_prefect.values.address import Address
+
+logger = logging.getLogger(__name__)
+
+INJECTED = ("execution", "ml_instance")
+"""Parameters of the user's function that are filled in."""
+ADDED = ("configuration", "dry_run")
+"""Parameters that the flow has beside the user's."""
+
+_HOOK_KINDS = ("on_completion", "on_failure", "on_cancellation", "on_crashed", "on_running")
+_CODE_OPTIONS = ("task_runner", "timeout_seconds")
+"""Flow options that are about the user's code alone."""
+_SHARED_OPTIONS = ("log_prints", "persist_result", "result_storage", "result_serializer", "cache_result_in_memory")
+"""Flow options for the user's code and for the flow around it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one decorated function is to be recorded as."""
+
+    function: Callable[..., Any]
+    catalog: str | Address | DerivaCatalog | None
+    workflow_name: str
+    workflow_type: tuple[str, ...]
+    description: str
+    ml_class: type[DerivaML]
+    code: Flow[..., Any]
+    """The user's function as the subflow of a run."""
+
+
+@overload
+def deriva_execution(function: Callable[..., Any] | Flow[..., Any], /) -> Flow[..., Any]: ...
+
+
+@overload
+def deriva_execution(
+    *,
+    catalog: str | Address | DerivaCatalog | None = None,
+    workflow_type: str | list[str] = "Analysis",
+    workflow_name: str | None = None,
+    ml_class: type[DerivaML] = DerivaML,
+    **flow_options: Any,
+) -> Callable[[Callable[..., Any] | Flow[..., Any]], Flow[..., Any]]: ...
+
+
+def deriva_execution(
+    function: Callable[..., Any] | Flow[..., Any] | None = None,
+    /,
+    *,
+    catalog: str | Address | DerivaCatalog | None = None,
+    workflow_type: str | list[str] = "Analysis",
+    workflow_name: str | None = None,
+    ml_class: type[DerivaML] = DerivaML,
+    **flow_options: Any,
+) -> Any:
+    """Make a flow of a function, each run of which is an execution; with and without arguments.
+
+    `catalog`: `HOST/CATALOG`, the name of a saved DERIVA Catalog block, or empty for `DERIVA_ML_HOST` and
+    `DERIVA_ML_CATALOG`; looked up when a run starts. `workflow_type` are terms of Workflow_Type. Other keywords are
+    options of Prefect's `flow` (name, log_prints, task_runner, …); `timeout_seconds` counts the user's code alone, and
+    `retries` asks for the code to run again within the same execution. A function that is a Flow keeps its options.
+    """
+    if function is None:
+        return functools.partial(
+            deriva_execution,
+            catalog=catalog,
+            workflow_type=workflow_type,
+            workflow_name=workflow_name,
+            ml_class=ml_class,
+            **flow_options,
+        )
+    if callable(catalog):
+        raise DerivaMLConfigurationError(
+            "catalog= takes HOST/CATALOG or the name of a saved block, not a function: it must be known where no "
+            "code of the flow has run yet."
+        )
+    options = {**(_options_of(function) if isinstance(function, Flow) else {}), **flow_options}
+    fn: Callable[..., Any] = function.fn if isinstance(function, Flow) else function
+    _check_function(fn)
+    name = options.pop("name", None) or fn.__name__.replace("_", "-")
+    code_options = {key: options.pop(key) for key in _CODE_OPTIONS if key in options}
+    code_options.update({key: options[key] for key in _SHARED_OPTIONS if key in options})
+    description = options.pop("description", None) or inspect.getdoc(fn) or ""
+    plan = Plan(
+        fn,
+        catalog,
+        workflow_name or name,
+        (workflow_type,) if isinstance(workflow_type, str) else tuple(workflow_type),
+        description,
+        ml_class,
+        Flow(
+            _user_code(fn),
+            name=f"{name}-code",
+            flow_run_name=_code_run_name,
+            description=description,
+            validate_parameters=False,
+            **code_options,
+        ),
+    )
+    for kind, hooks in make_hooks(functools.partial(find_catalog, catalog)).items():
+        options[kind] = [*hooks, *(options.get(kind) or [])]
+    options.setdefault("version", file_hash(str(code_file(fn))))
+    return Flow(_recorded(plan), name=name, description=description, **options)
+
+
+def _options_of(given: Flow[..., Any]) -> dict[str, Any]:
+    """The options with which a flow was made, and its hooks."""
+    names = ("name", "version", "flow_run_name", "retries", "retry_delay_seconds", "description", *_CODE_OPTIONS)
+    options = {name: getattr(given, name) for name in (*names, *_SHARED_OPTIONS)}
+    options["validate_parameters"] = given.should_validate_parameters
+    options.update({kind: list(getattr(given, f"{kind}_hooks")) for kind in _HOOK_KINDS})
+    return options
+
+
+def _check_function(fn: Callable[..., Any]) -> None:
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        raise DerivaMLConfigurationError(
+            f"{fn.__qualname__} is a generator: an execution ends when its function returns, so it must return."
+        )
+    taken = [name for name in ADDED if name in inspect.signature(fn).parameters]
+    if taken:
+        raise DerivaMLConfigurationError(
+            f"{fn.__qualname__} has a parameter named {' and '.join(taken)}, which @deriva_execution adds itself. "
+            "Rename it; the configuration is execution.configuration, and execution.dry_run tells a dry run."
+        )
+
+
+def _own_signature(fn: Callable[..., Any]) -> inspect.Signature:
+    """The function's signature without what is filled in, annotations resolved where their names exist."""
+    signature = inspect.signature(fn)
+    names = getattr(inspect.unwrap(fn), "__globals__", {})
+    kept = [
+        parameter.replace(annotation=_resolved(parameter.annotation, names))
+        for parameter in signature.parameters.values()
+        if parameter.name not in INJECTED
+    ]
+    return signature.replace(parameters=kept, return_annotation=_resolved(signature.return_annotation, names))
+
+
+def _resolved(annotation: Any, names: Mapping[str, Any]) -> Any:
+    if not isinstance(annotation, str):
+        return annotation
+    holder = type("Holder", (), {"__annotations__": {"it": annotation}})
+    try:
+        return inspect.get_annotations(holder, globals=dict(names), eval_str=True)["it"]
+    except NameError:
+        return annotation
+
+
+def _shown_signature(fn: Callable[..., Any]) -> inspect.Signature:
+    """The signature of the flow: the function's own and what is added, by keyword, before any `**kwargs`."""
+    own = _own_signature(fn)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    added = [
+        inspect.Parameter("configuration", kind, default=None, annotation=ExecutionConfiguration | None),
+        inspect.Parameter("dry_run", kind, default=False, annotation=bool),
+    ]
+    listed = list(own.parameters.values())
+    rest = [listed.pop()] if listed and listed[-1].kind is inspect.Parameter.VAR_KEYWORD else []
+    return own.replace(parameters=[*listed, *added, *rest])
+
+
+def _show_as(wrapper: Callable[..., Any], signature: inspect.Signature) -> Callable[..., Any]:
+    wrapper.__signature__ = signature  # type: ignore[attr-defined]
+    parameters = signature.parameters.values()
+    wrapper.__annotations__ = {p.name: p.annotation for p in parameters if p.annotation is not inspect.Parameter.empty}
+    if signature.return_annotation is not inspect.Signature.empty:
+        wrapper.__annotations__["return"] = signature.return_annotation
+    return wrapper
+
+
+def _recorded(plan: Plan) -> Callable[..., Any]:
+    """The function of the flow: takes what the form shows, and conducts the execution."""
+    signature = _shown_signature(plan.function)
+
+    def arguments_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dict[str, Any], Any, bool]:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments, bound.arguments.pop("configuration"), bound.arguments.pop("dry_run")
+
+    if inspect.iscoroutinefunction(plan.function):
+
+        @functools.wraps(plan.function)
+        async def run_async(*args: Any, **kwargs: Any) -> Any:
+            # the phases are synchronous: they have a thread of their own, with this one's context
+            return await asyncio.to_thread(_record, plan, *arguments_of(args, kwargs))
+
+        return _show_as(run_async, signature)
+
+    @functools.wraps(plan.function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return _record(plan, *arguments_of(args, kwargs))
+
+    return _show_as(run, signature)
+
+
+def _user_code(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of the subflow: fills in the current execution. `sys.exit()` is an end like any other."""
+    signature = _own_signature(fn)
+
+    def filled(args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
+        execution = current_execution()
+        whole = inspect.signature(fn)
+        values = {**signature.bind(*args, **kwargs).arguments, "execution": execution, "ml_instance": execution.ml}
+        return inspect.BoundArguments(whole, {name: values[name] for name in whole.parameters if name in values})
+
+    if inspect.iscoroutinefunction(fn):
+
+        @functools.wraps(fn)
+        async def call_async(*args: Any, **kwargs: Any) -> Any:
+            bound = filled(args, kwargs)
+            try:
+                return await fn(*bound.args, **bound.kwargs)
+            except SystemExit as e:
+                return _accept_exit(e)
+
+        return _show_as(call_async, signature)
+
+    @functools.wraps(fn)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = filled(args, kwargs)
+        try:
+            return fn(*bound.args, **bound.kwargs)
+        except SystemExit as e:
+            return _accept_exit(e)
+
+    return _show_as(call, signature)
+
+
+def _accept_exit(error: SystemExit) -> None:
+    """`sys.exit()` and `sys.exit(0)` end well; Prefect would call them a crash."""
+    if error.code not in (0, None):
+        raise error
+
+
+def _code_run_name() -> str:
+    return f"code of {current_execution().execution_rid}"
+
+
+def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfiguration | None, dry_run: bool) -> Any:
+    """One run: the life cycle around the user's code, through tasks when a flow runs it. What the code returned."""
+    catalog = find_catalog(plan.catalog)
+    asked = configuration or ExecutionConfiguration()
+    ml = plan.ml_class(
+        catalog.hostname,
+        catalog.catalog_id,
+        domain_schemas=catalog.domain_schemas or None,
+        ml_schema=catalog.ml_schema,
+        credential=catalog.credential(),
+    )
+    in_flow = FlowRunContext.get()
+    request = Request(
+        ml.address,
+        asked.spec(),
+        _workflow(plan, ml, asked.workflow),
+        dry_run=dry_run,
+        flow_run_id=runtime.flow_run.id if in_flow else None,
+        attempt=runtime.flow_run.run_count if in_flow else 1,
+        same_execution=bool(in_flow and in_flow.flow and in_flow.flow.retries),
+    )
+    bound = inspect.BoundArguments(_own_signature(plan.function), arguments)
+
+    def user_code(context: Context) -> Any:
+        execution = Execution(ml, context)
+        with use_execution(execution):
+            if not in_flow:
+                return _result(plan.code.fn(*bound.args, **bound.kwargs))
+            if not dry_run:
+                _link(execution)
+            # the thread that sends heartbeats costs each flow a second at its end, and the flow around sends them
+            with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+                return _result(plan.code(*bound.args, **bound.kwargs))
+
+    return conduct(request, user_code, call=run_phase if in_flow else directly).result
+
+
+def _result(value: Any) -> Any:
+    return asyncio.run(value) if inspect.iscoroutine(value) else value
+
+
+def _workflow(plan: Plan, ml: DerivaML, given: Workflow | None) -> Workflow:
+    """What the configuration says of the workflow, else the decorator; its code is the function's file."""
+    if given is not None and (given.rid or given.url):
+        return given
+    said = given or Workflow()
+    return ml.create_workflow(
+        said.name or plan.workflow_name,
+        said.workflow_type or list(plan.workflow_type),
+        said.description or plan.description,
+        code=find_code(function=plan.function),
+    )
+
+
+def _link(execution: Execution) -> None:
+    """The flow run is tagged with the execution, and an artifact leads to the catalog."""
+    rid = execution.execution_rid
+    try:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(runtime.flow_run.id, tags={*runtime.flow_run.tags, f"execution:{rid}"})
+        create_link_artifact(
+            execution.ml.cite(rid, current=True),
+            link_text=f"Execution {rid}",
+            key=f"execution-{rid.lower()}",
+            description=f"Execution {rid} in catalog {execution.ml.address}.",
+        )
+    # Prefect's server may be gone; the execution does not depend on being found there
+    except Exception as e:  # noqa: BLE001
+        logger.warning("Prefect was not told that this run is execution %s: %s", rid, e)

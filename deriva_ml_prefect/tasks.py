@@ -1,0 +1,76 @@
+"""The phases of an execution as Prefect tasks: names, repetitions, back-off, time limits.
+
+Entry point: `run_phase`, the way in which `phases.lifecycle` calls a phase when a flow runs it. Every phase does only
+what is left, so a repeated task never does a finished part twice; the user's code is never repeated here. What passes
+by itself (an unreachable catalog) is worth repeating; anything else is told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task, exponential_backoff
+
+from deriva_ml_prefect.exceptions import DerivaMLOfflineError
+from deriva_ml_prefect.phases.begin import begin_execution
+from deriva_ml_prefect.phases.close import close_execution
+from deriva_ml_prefect.phases.download import download_inputs
+from deriva_ml_prefect.phases.flush import flush_features
+from deriva_ml_prefect.phases.run import run_user_code
+from deriva_ml_prefect.phases.stage import stage_outputs
+from deriva_ml_prefect.phases.upload import upload_assets
+
+T = TypeVar("T")
+
+MINUTE = 60.0
+HOUR = 60 * MINUTE
+FIRST_DELAY = 5.0
+"""Seconds before the first repetition of a phase; doubled for each further one, and spread by jitter."""
+
+
+def is_passing(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001 (Prefect's signature)
+    """Whether a failed phase is worth repeating: the catalog could not be reached."""
+    return isinstance(state.data, DerivaMLOfflineError)
+
+
+def _task(
+    phase: Callable[..., Any], name: str, run_name: str, *, retries: int, timeout: float | None
+) -> Task[..., Any]:
+    return Task(
+        phase,
+        name=name,
+        description=(phase.__doc__ or "").partition("\n")[0],
+        task_run_name=run_name,
+        retries=retries,
+        retry_delay_seconds=exponential_backoff(FIRST_DELAY),
+        retry_jitter_factor=0.5,
+        retry_condition_fn=is_passing,
+        timeout_seconds=timeout,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+
+
+TASKS: dict[Callable[..., Any], Task[..., Any]] = {
+    begin_execution: _task(
+        begin_execution, "begin execution", "begin in {request.address}", retries=3, timeout=15 * MINUTE
+    ),
+    download_inputs: _task(
+        download_inputs, "download inputs", "download for {context.rid}", retries=3, timeout=24 * HOUR
+    ),
+    # the user's code has no time limit here: timeout_seconds of @deriva_execution is its own
+    run_user_code: _task(run_user_code, "run user code", "run {context.rid}", retries=0, timeout=None),
+    stage_outputs: _task(stage_outputs, "stage outputs", "stage {context.rid}", retries=3, timeout=6 * HOUR),
+    upload_assets: _task(upload_assets, "upload assets", "upload {context.rid}", retries=2, timeout=24 * HOUR),
+    flush_features: _task(flush_features, "flush features", "flush {context.rid}", retries=2, timeout=6 * HOUR),
+    close_execution: _task(close_execution, "close execution", "close {context.rid}", retries=3, timeout=HOUR),
+}
+"""One task a phase, in the order of the life cycle."""
+
+
+def run_phase(phase: Callable[..., T], /, *args: Any) -> T:
+    """Run a phase as its task, in the flow run around this call."""
+    return cast("T", TASKS[phase](*args))

@@ -1,0 +1,193 @@
+"""A decorated function as a flow: a whole execution, as Prefect and the catalog tell it afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from prefect import flow, get_client, runtime, task
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun, TaskRun
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.flows import Flow
+
+from deriva_ml_prefect.blocks import ExecutionConfiguration
+from deriva_ml_prefect.decorators import deriva_execution
+from deriva_ml_prefect.ml.current import current_execution
+from deriva_ml_prefect.ml.deriva_ml import DerivaML
+from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.values.status import ExecutionStatus
+
+pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
+
+
+@pytest.fixture
+def recorded(ml: DerivaML) -> Callable[..., Any]:
+    """`deriva_execution` for the test's catalog."""
+
+    def decorate(**options: Any) -> Any:
+        return deriva_execution(catalog=str(ml.address), workflow_type="Training", **options)
+
+    return decorate
+
+
+def flow_run_of(rid: str) -> FlowRun:
+    with get_client(sync_client=True) as client:
+        tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=[f"execution:{rid}"]))
+        (found,) = client.read_flow_runs(flow_run_filter=tagged, sort=FlowRunSort.START_TIME_DESC, limit=2)
+        return found
+
+
+def task_runs_of(run: FlowRun) -> list[TaskRun]:
+    with get_client(sync_client=True) as client:
+        body = {"task_runs": {"flow_run_id": {"any_": [str(run.id)]}}}
+        answer = client.request("POST", "/task_runs/filter", json=body)
+        return [TaskRun.model_validate(row) for row in answer.json()]
+
+
+def test_run_is_one_uploaded_execution(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    seen: list[str] = []
+
+    @recorded(name=f"train-{uuid.uuid4().hex[:8]}")
+    def train(execution: Execution, ml_instance: DerivaML, epochs: int = 3) -> float:
+        assert current_execution() is execution
+        assert ml_instance.address == ml.address
+        seen.append(execution.execution_rid)
+        execution.metrics_file().write_text("".join(f'{{"epoch": {n}}}\n' for n in range(epochs)))
+        return 0.5
+
+    assert isinstance(train, Flow)
+    assert train(epochs="2", configuration=ExecutionConfiguration(description="two epochs")) == 0.5
+    (rid,) = seen
+    record = ml.lookup_execution(rid)
+    assert record.status is ExecutionStatus.Uploaded
+    assert record.description == "two epochs"
+    assert record.workflow_rid is not None
+    workflow = ml.lookup_workflow(record.workflow_rid)
+    assert workflow.workflow_types == ("Training",)
+    assert (workflow.url or "").endswith("test_flow.py")
+
+    run = flow_run_of(rid)
+    assert run.state is not None
+    assert run.state.is_completed()
+    names = sorted(each.name for each in task_runs_of(run))
+    assert f"upload {rid}" in names
+    assert f"run {rid}" in names
+    assert len(names) <= 7, names
+
+
+def test_failure_of_the_code_is_a_failed_execution(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    seen: list[str] = []
+
+    @recorded(name="fails")
+    def train(execution: Execution) -> None:
+        seen.append(execution.execution_rid)
+        raise ValueError("the loss is not finite")
+
+    with pytest.raises(ValueError, match="the loss is not finite"):
+        train()
+    record = ml.lookup_execution(seen[0])
+    assert record.status is ExecutionStatus.Failed
+    assert record.status_detail == "ValueError: the loss is not finite"
+    run = flow_run_of(seen[0])
+    assert run.state is not None
+    assert run.state.is_failed()
+
+
+@pytest.mark.parametrize("code", [0, None])
+def test_clean_exit_is_an_end_like_any_other(ml: DerivaML, recorded: Callable[..., Any], code: int | None) -> None:
+    seen: list[str] = []
+
+    @recorded(name="exits")
+    def train() -> None:
+        seen.append(current_execution().execution_rid)
+        raise SystemExit(code)
+
+    assert train() is None
+    assert ml.lookup_execution(seen[0]).status is ExecutionStatus.Uploaded
+    run = flow_run_of(seen[0])
+    assert run.state is not None
+    assert run.state.is_completed()
+
+
+def test_exit_with_an_error_is_a_failed_execution(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    seen: list[str] = []
+
+    @recorded(name="exits-badly")
+    def train() -> None:
+        seen.append(current_execution().execution_rid)
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        train()
+    assert ml.lookup_execution(seen[0]).status is ExecutionStatus.Failed
+
+
+def test_code_uses_its_own_tasks(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    @task
+    def square(number: int) -> int:
+        assert current_execution().execution_rid
+        return number * number
+
+    @recorded(name="with-tasks")
+    def train(*numbers: int) -> list[int]:
+        return [future.result() for future in square.map(list(numbers))]
+
+    assert train(1, 2, 3) == [1, 4, 9]
+
+
+def test_async_code(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    seen: list[str] = []
+
+    @recorded(name="async")
+    async def train(execution: Execution, pause: float = 0.01) -> str:
+        await asyncio.sleep(pause)
+        seen.append(execution.execution_rid)
+        return "done"
+
+    assert asyncio.run(train()) == "done"
+    assert ml.lookup_execution(seen[0]).status is ExecutionStatus.Uploaded
+
+
+def test_flow_keeps_its_options(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    ended: list[str] = []
+
+    def remember(flow: Any, flow_run: FlowRun, state: Any) -> None:
+        ended.append(state.name)
+
+    @recorded()
+    @flow(name="was-a-flow", description="mine", on_completion=[remember])
+    def train() -> str:
+        return str(runtime.flow_run.flow_name)
+
+    assert (train.name, train.description) == ("was-a-flow", "mine")
+    assert train() == "was-a-flow-code"
+    assert ended == ["Completed"]
+
+
+def test_dry_run_writes_nothing_to_the_catalog(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    before = len(ml.find_executions())
+
+    @recorded(name="dry")
+    def train(execution: Execution) -> str:
+        assert execution.dry_run
+        return execution.execution_rid
+
+    assert train(dry_run=True) == "0000"
+    assert len(ml.find_executions()) == before
+
+
+def test_without_prefect(ml: DerivaML, recorded: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    seen: list[str] = []
+
+    @recorded(name="plain")
+    def train(execution: Execution, epochs: int) -> int:
+        seen.append(execution.execution_rid)
+        return epochs
+
+    assert train.fn(epochs=4) == 4
+    assert ml.lookup_execution(seen[0]).status is ExecutionStatus.Uploaded
