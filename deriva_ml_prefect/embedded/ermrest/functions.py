@@ -126,9 +126,12 @@ def print_float(value: float | str | None) -> str | None:
     """A float as PostgreSQL prints it: the shortest digits that give the same number back."""
     if value is None or isinstance(value, str):
         return value
+    text = repr(float(value))
+    if len(text) <= 15 and "e" not in text and text[-1] != "f":
+        return text.removesuffix(".0")
     if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
-    digits, _, exponent = repr(float(value)).partition("e")
+    digits, _, exponent = text.partition("e")
     if exponent:
         digits = digits.removesuffix(".0")
         return f"{digits}e{int(exponent):+03d}"

@@ -19,6 +19,8 @@ from deriva_ml_prefect.embedded.ermrest.types import is_float, is_integer, is_js
 
 BATCH: Final = 2000
 _NEVER_QUOTED: Final = ("boolean", "timestamptz", "timestamp", "date", "time", "timetz", "uuid", "float4", "float8")
+_MARKS: Final = ("','", "'\"'", "char(10)", "char(13)")
+"""SQL for the characters that make a field need quotes."""
 Values = Sequence[Any]
 
 
@@ -116,7 +118,8 @@ def csv_field(kind: Type, expression: str, *, arrays_as_json: bool = False) -> s
     form = csv_form(kind, expression, arrays_as_json=arrays_as_json)
     if not kind.is_array and (is_integer(kind) or kind.scalar in _NEVER_QUOTED or kind.name == "ermrest_rid"):
         return f"ifnull({expression if is_integer(kind) else form}, '')"
+    special = " OR ".join(f"instr({form}, {mark})" for mark in _MARKS)
     return (
-        f"(CASE WHEN {expression} IS NULL THEN '' WHEN {form} = '' OR {form} GLOB '*[\",\r\n]*' "
+        f"(CASE WHEN {expression} IS NULL THEN '' WHEN {form} = '' OR {special} "
         f"THEN '\"' || replace({form}, '\"', '\"\"') || '\"' ELSE {form} END)"
     )

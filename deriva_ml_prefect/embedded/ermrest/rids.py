@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from deriva_ml_prefect.embedded.ermrest.clock import DIGITS, allocate_serials, encode_urlb32
+from deriva_ml_prefect.embedded.ermrest.clock import DIGITS, allocate_serials
 
 _PAIRS = [a + b for a in DIGITS for b in DIGITS]
 
@@ -23,15 +23,11 @@ def encode_range(serials: range) -> list[str]:
     while at < serials.stop:
         block = at >> 19
         end = min(serials.stop, (block + 1) << 19)
-        if block == 0:
-            found += [encode_urlb32(serial) for serial in range(at, end)]
-        else:
-            prefix = _group(block) + "-"
-            pairs = _PAIRS
-            found += [
-                prefix + pairs[low >> 10] + pairs[low & 1023]
-                for low in range((at & 0x7FFFF) << 1, ((end - 1 & 0x7FFFF) << 1) + 1, 2)
-            ]
+        prefix = _group(block) + "-" if block else ""
+        pairs = _PAIRS
+        doubled = range((at & 0x7FFFF) << 1, ((end - 1 & 0x7FFFF) << 1) + 1, 2)
+        digits = [prefix + pairs[low >> 10] + pairs[low & 1023] for low in doubled]
+        found += digits if block else [text.lstrip("0") or "0" for text in digits]
         at = end
     return found
 

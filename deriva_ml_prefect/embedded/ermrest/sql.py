@@ -26,7 +26,7 @@ from deriva_ml_prefect.embedded.ermrest.plan import (
     PathPlan,
     ReadPlan,
 )
-from deriva_ml_prefect.embedded.ermrest.types import Stored, is_float, is_json
+from deriva_ml_prefect.embedded.ermrest.types import Stored, is_float, is_integer, is_json
 
 MOST_LISTED = 500
 """Longer lists travel as one JSON parameter."""
@@ -216,7 +216,7 @@ def csv_form(kind: Type, expression: str, *, arrays_as_json: bool = False) -> st
         return f"replace(replace({expression}, 'T', ' '), '+00:00', '+00')"
     if scalar == "timestamp":
         return f"replace({expression}, 'T', ' ')"
-    return f"CAST({expression} AS TEXT)"
+    return f"CAST({expression} AS TEXT)" if is_integer(kind) else expression
 
 
 def json_form(kind: Type, expression: str) -> str:

@@ -321,11 +321,31 @@ def _parse_each(column: Column, texts: Sequence[str | None]) -> list[Stored]:
         numbers = _parse_integers(texts, bits)
         if numbers is not None:
             return numbers
+    if kind.scalar == "float8":
+        doubles = _parse_floats(texts)
+        if doubles is not None:
+            return doubles
+    if kind.scalar == "boolean" and _BOOLEANS.keys() >= set(texts) - {None}:
+        return [None if text is None else _BOOLEANS[text] for text in texts]
     parse = scalar_parser(kind)
     try:
         return [None if text is None else parse(text) for text in texts]
     except ValueError as error:
         raise _refusal(column, error) from None
+
+
+_NUMBERS_ONLY = re.compile(r"[0-9+\-.eE\n]*", re.ASCII)
+
+
+def _parse_floats(texts: Sequence[str | None]) -> list[Stored] | None:
+    """A whole column of numbers at once; None where one needs a closer look."""
+    if not _NUMBERS_ONLY.fullmatch("\n".join(filter(None, texts))):
+        return None
+    try:
+        numbers: list[Stored] = [None if text is None else float(text) for text in texts]
+    except ValueError:
+        return None
+    return None if float("inf") in numbers or float("-inf") in numbers else numbers
 
 
 _DIGITS_ONLY = re.compile(r"[0-9+\-,\s]*", re.ASCII)
