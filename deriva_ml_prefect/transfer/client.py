@@ -161,7 +161,7 @@ class HttpClient:
 
     def _pieces(self, response: httpx.Response, asked: str) -> Iterator[bytes]:
         try:
-            yield from response.iter_raw(1 << 18)
+            yield from response.iter_raw()
         except httpx.TransportError as fault:
             raise self._offline(asked, fault, 1) from fault
 

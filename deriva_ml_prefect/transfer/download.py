@@ -80,6 +80,8 @@ class _Receiver:
                 f"bytes {self.length}-"
             )
             if not resumed:
+                if stream.status == 206:
+                    raise DerivaMLOfflineError(f"GET {path} was answered with a part that was not asked for. Repeat.")
                 self._restart()
                 self.promised_md5 = md5_hex_of(stream.headers.get("content-md5", ""))
             for piece in stream.pieces:

@@ -9,7 +9,7 @@ import pytest
 
 from deriva_ml_prefect.catalog import assets, documents, executions, objects
 from deriva_ml_prefect.catalog.connection import Catalog
-from deriva_ml_prefect.catalog.rows import get_rows, lease_rids, new_token
+from deriva_ml_prefect.catalog.rows import get_rows, insert_rows, lease_rids, new_token
 from deriva_ml_prefect.catalog.tables import create_tables
 from deriva_ml_prefect.exceptions import (
     DerivaMLCatalogConflict,
@@ -55,11 +55,15 @@ def test_the_asset_table_is_as_recorded(shared: Catalog, image: AssetTable) -> N
     assert image.metadata == ("Acquired", "Subject")
     assert image.required_metadata == ("Subject",)
     assert (image.type_table, image.type_asset_column, image.type_term_column) == (
-        "Image_Asset_Type", "Image", "Asset_Type",
-    )  # fmt: skip
+        "Image_Asset_Type",
+        "Image",
+        "Asset_Type",
+    )
     assert (image.execution_table, image.execution_execution_column, image.role_column) == (
-        "Image_Execution", "Execution", "Asset_Role",
-    )  # fmt: skip
+        "Image_Execution",
+        "Execution",
+        "Asset_Role",
+    )
     fkeys = {f["names"][0][1] for f in tables["Image_Execution"]["foreign_keys"]}
     assert {"Image_Execution_Image_fkey", "Image_Execution_Execution_fkey", "Image_Execution_Asset_Role_fkey"} <= fkeys
 
@@ -170,8 +174,16 @@ def test_a_wrong_checksum_leaves_what_was_there(shared: Catalog, tmp_path: Path)
 
 @pytest.mark.parametrize(
     "url",
-    ["http://elsewhere.org/hatrac/x", "file:///etc/passwd", "/etc/passwd", "/hatrac/../x", "//elsewhere/hatrac/x", "/hatrac//x", "tag://h,2020:file:///x"],
-)  # fmt: skip
+    [
+        "http://elsewhere.org/hatrac/x",
+        "file:///etc/passwd",
+        "/etc/passwd",
+        "/hatrac/../x",
+        "//elsewhere/hatrac/x",
+        "/hatrac//x",
+        "tag://h,2020:file:///x",
+    ],
+)
 def test_foreign_urls_are_refused(shared: Catalog, tmp_path: Path, url: str) -> None:
     before = shared.client.requests
     with pytest.raises(DerivaMLValidationError):
@@ -180,8 +192,6 @@ def test_foreign_urls_are_refused(shared: Catalog, tmp_path: Path, url: str) -> 
 
 
 def test_rows_are_made_once_and_read_back(shared: Catalog, image: AssetTable, execution: str) -> None:
-    from deriva_ml_prefect.catalog.rows import insert_rows
-
     (subject,) = insert_rows(shared, ("demo", "Subject"), [{"Name": "s"}])
     row = {
         "URL": "/hatrac/Image/1.a.png:1",

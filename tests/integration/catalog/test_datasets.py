@@ -32,7 +32,7 @@ def subjects(shared: Catalog) -> list[str]:
 
 def new_dataset(catalog: Catalog, **further: object) -> str:
     rid, version_rid = lease_rids(catalog, [new_token(), new_token()])
-    datasets.create_dataset(catalog, rid, version_rid=version_rid, **further)  # type: ignore[arg-type]
+    datasets.create_dataset(catalog, rid, version_rid=version_rid, **further)
     return rid
 
 
@@ -84,7 +84,9 @@ def test_members_at_a_version_and_now(shared: Catalog, subjects: list[str]) -> N
     assert [str(v.version) for v in versions] == ["0.1.0", "0.2.0", "0.3.0"]
     counts = [len(datasets.list_members(shared, rid, snapshot=v.snapshot)["Subject"]) for v in versions]
     assert counts == [0, 10, 20]
-    old = {row["RID"]: row["Name"] for row in datasets.list_members(shared, rid, snapshot=versions[1].snapshot)["Subject"]}  # fmt: skip
+    old = {
+        row["RID"]: row["Name"] for row in datasets.list_members(shared, rid, snapshot=versions[1].snapshot)["Subject"]
+    }
     assert old[subjects[0]] == "s0"
     datasets.remove_members(shared, rid, {"Subject": subjects[:19]})
     datasets.remove_members(shared, rid, {"Subject": subjects[:19]})

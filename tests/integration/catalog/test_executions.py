@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from deriva_ml_prefect.catalog import executions, vocabulary, workflows
 from deriva_ml_prefect.catalog.connection import Catalog
-from deriva_ml_prefect.catalog.rows import get_rows, lease_rids, new_token
+from deriva_ml_prefect.catalog.rows import get_rows, lease_rids, new_token, update_rows
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.exceptions import (
     DerivaMLCatalogConflict,
@@ -68,7 +70,9 @@ def test_tables_that_are_not_there_or_of_another_kind(shared: Catalog) -> None:
         vocabulary.list_terms(shared, "Execution")
 
 
-@pytest.mark.parametrize(("url", "checksum"), [(None, "a" * 40), ("https://x.org/other", "a" * 40), ("https://x.org/a.py", None)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("url", "checksum"), [(None, "a" * 40), ("https://x.org/other", "a" * 40), ("https://x.org/a.py", None)]
+)
 def test_workflow_is_found_by_checksum_or_url(shared: Catalog, workflow: str, url: str | None, checksum: str) -> None:
     found = workflows.find_workflow(shared, url=url, checksum=checksum)
     assert found is not None
@@ -125,8 +129,6 @@ def test_status_is_compared_and_swapped(shared: Catalog, execution: str) -> None
 
 
 def test_old_statuses_are_read(shared: Catalog, execution: str) -> None:
-    from deriva_ml_prefect.catalog.rows import update_rows
-
     for text, detail, status in [("Pending", None, S.Created), ("Completed", "", S.Stopped), (None, None, S.Created)]:
         update_rows(shared, ("deriva-ml", "Execution"), [{"RID": execution, "Status": text, "Status_Detail": detail}])
         record = executions.read_execution(shared, execution)
@@ -164,6 +166,6 @@ def test_requests_of_an_execution_without_files(again: Catalog, workflow: str) -
     (rid,) = lease(again)
     executions.insert_execution(again, rid, workflow_rid=found.rid, description="counted")
     statuses = [S.Created, S.Running, S.Stopped, S.Pending_Upload, S.Uploaded]
-    for old, new in zip(statuses, statuses[1:], strict=False):
+    for old, new in pairwise(statuses):
         assert executions.swap_status(again, rid, old, new, None)
     assert again.client.requests - before <= 8

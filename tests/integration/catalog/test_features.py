@@ -40,10 +40,16 @@ def grading(shared: Catalog, subjects: list[str]) -> FeatureDefinition:
         "Grading",
         terms=["Grade", "Grade"],
         assets=["Mask"],
-        metadata=[documents.column("Score", "float4"), documents.column("Note", "text"), documents.column("Sure", "boolean"), documents.column("Seen", "timestamptz"), documents.column("Count", "int4")],
+        metadata=[
+            documents.column("Score", "float4"),
+            documents.column("Note", "text"),
+            documents.column("Sure", "boolean"),
+            documents.column("Seen", "timestamptz"),
+            documents.column("Count", "int4"),
+        ],
         optional=["Mask", "Grade2"],
         comment="how bad it is",
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -68,8 +74,11 @@ def test_the_table_is_as_recorded(shared: Catalog, grading: FeatureDefinition) -
     assert {f["on_delete"] for f in table["foreign_keys"][2:]} == {"CASCADE"}
     assert grading.qualified == "demo:Execution_Subject_Grading"
     assert [(c.name, c.kind, c.nullok) for c in grading.columns][:4] == [
-        ("Mask", "asset", True), ("Grade", "term", False), ("Grade2", "term", True), ("Score", "value", True),
-    ]  # fmt: skip
+        ("Mask", "asset", True),
+        ("Grade", "term", False),
+        ("Grade2", "term", True),
+        ("Score", "value", True),
+    ]
     assert vocabulary.lookup_term(shared, "Feature_Name", "Grading").description == "how bad it is"
 
 
@@ -103,10 +112,15 @@ def test_what_no_feature_can_be_made_of(shared: Catalog, grading: FeatureDefinit
 
 
 def values(execution: str, subjects: list[str], **others: Any) -> list[dict[str, Any]]:
-    return [{"Execution": execution, "Subject": rid, "Grade": "Mild", "Score": i / 7, **others} for i, rid in enumerate(subjects)]  # fmt: skip
+    return [
+        {"Execution": execution, "Subject": rid, "Grade": "Mild", "Score": i / 7, **others}
+        for i, rid in enumerate(subjects)
+    ]
 
 
-def test_values_are_written_once(shared: Catalog, grading: FeatureDefinition, subjects: list[str], execution: str) -> None:  # fmt: skip
+def test_values_are_written_once(
+    shared: Catalog, grading: FeatureDefinition, subjects: list[str], execution: str
+) -> None:
     rows = values(execution, subjects, Note='a "b", c\n', Sure=True, Seen="2026-01-02T03:04:05+01:00", Count=5)
     before = shared.client.requests
     assert features.insert_feature_rows(shared, grading, rows[:1100]) == 1100
@@ -121,9 +135,20 @@ def test_values_are_written_once(shared: Catalog, grading: FeatureDefinition, su
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("Grade", "Severe"), ("Score", 0.25), ("Note", "other"), ("Note", ""), ("Sure", False), ("Seen", "2026-01-02T03:04:05Z"), ("Count", 6), ("Score", None)],
-)  # fmt: skip
-def test_another_value_is_a_conflict(shared: Catalog, grading: FeatureDefinition, subjects: list[str], execution: str, column: str, value: object) -> None:  # fmt: skip
+    [
+        ("Grade", "Severe"),
+        ("Score", 0.25),
+        ("Note", "other"),
+        ("Note", ""),
+        ("Sure", False),
+        ("Seen", "2026-01-02T03:04:05Z"),
+        ("Count", 6),
+        ("Score", None),
+    ],
+)
+def test_another_value_is_a_conflict(
+    shared: Catalog, grading: FeatureDefinition, subjects: list[str], execution: str, column: str, value: object
+) -> None:
     rows = values(execution, subjects[:3], Note="n", Sure=True, Seen="2026-01-02T03:04:05+01:00", Count=5)
     assert features.insert_feature_rows(shared, grading, rows) == 3
     changed = [*rows[:1], {**rows[1], column: value}, *rows[2:]]
@@ -133,7 +158,9 @@ def test_another_value_is_a_conflict(shared: Catalog, grading: FeatureDefinition
         features.insert_feature_rows(shared, grading, rows + changed)
 
 
-def test_a_term_that_does_not_exist_is_refused(shared: Catalog, grading: FeatureDefinition, subjects: list[str], execution: str) -> None:  # fmt: skip
+def test_a_term_that_does_not_exist_is_refused(
+    shared: Catalog, grading: FeatureDefinition, subjects: list[str], execution: str
+) -> None:
     rows = values(execution, subjects[:1])
     with pytest.raises(DerivaMLCatalogConflict):
         features.insert_feature_rows(shared, grading, [{**rows[0], "Grade": "Unheard of"}])

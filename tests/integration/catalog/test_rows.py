@@ -52,8 +52,25 @@ def stored(catalog: Catalog, rid: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "NULL", "null", " ", '"', "'", "a,b", "line\nbreak", "cr\r\nlf", "tab\t", "\\N", "\\.", "é漢字🧪", "{}", "a=b&c;d", "x" * 100_000],
-)  # fmt: skip
+    [
+        "",
+        "NULL",
+        "null",
+        " ",
+        '"',
+        "'",
+        "a,b",
+        "line\nbreak",
+        "cr\r\nlf",
+        "tab\t",
+        "\\N",
+        "\\.",
+        "é漢字🧪",
+        "{}",
+        "a=b&c;d",
+        "x" * 100_000,
+    ],
+)
 @pytest.mark.parametrize("many", [False, True], ids=["json", "csv"])
 def test_texts_come_back_exactly(shared: Catalog, text: str, many: bool) -> None:
     first = {"text col": text, "number": float(many), "flag": None, "n/a?": None}
@@ -61,7 +78,13 @@ def test_texts_come_back_exactly(shared: Catalog, text: str, many: bool) -> None
     rows = insert_rows(shared, REF, [first, *filler])
     assert len(rows) == 1 + len(filler)
     (row,) = [row for row in rows if row["text col"] == text]
-    assert stored(shared, row["RID"]) == {"text col": text, "number": float(many), "flag": None, "list": None, "n/a?": None}  # fmt: skip
+    assert stored(shared, row["RID"]) == {
+        "text col": text,
+        "number": float(many),
+        "flag": None,
+        "list": None,
+        "n/a?": None,
+    }
     (found,) = (
         get_rows(shared, f"entity/{table_name(*REF)}/{equals('text col', text)}/{equals('number', float(many))}")
         if len(text) < 5000
@@ -97,7 +120,7 @@ def test_what_cannot_be_stored_is_refused_before_sending(shared: Catalog, value:
 
 
 def test_bad_value_is_a_data_error_that_names_the_request(shared: Catalog) -> None:
-    with pytest.raises(DerivaMLDataError, match="POST .*400"):
+    with pytest.raises(DerivaMLDataError, match=r"POST .*400"):
         insert_rows(shared, REF, [{"number": "not a number"}])
 
 

@@ -1,0 +1,203 @@
+"""What the client does about faults: which it survives, what it says about the others, and what it never does."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deriva_ml_prefect.exceptions import (
+    DerivaMLAuthenticationError,
+    DerivaMLCatalogConflict,
+    DerivaMLChecksumError,
+    DerivaMLDataError,
+    DerivaMLException,
+    DerivaMLNotFoundError,
+    DerivaMLOfflineError,
+    DerivaMLValidationError,
+)
+from deriva_ml_prefect.transfer.client import HttpClient
+from deriva_ml_prefect.transfer.download import get_file
+
+
+def answer(status: str, body: bytes = b"", *headers: str, length: int | None = None) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+DROP = b""
+SECRET = "s3cret-t0ken"
+OK = answer("200 OK", b'{"fine": 1}', "Content-Type: application/json")
+PAGE = answer("200 OK", b"<!DOCTYPE html><html>Log in</html>", "Content-Type: text/html")
+TORN = answer("200 OK", b'{"fine": ', "Content-Type: application/json")
+SHORT = answer("200 OK", b'{"fine"', "X-Close: yes", length=50)
+PASSING = [
+    answer("408 Request Timeout"),
+    answer("429 Too Many Requests"),
+    answer("500 Oops", b"connection pool exhausted"),
+    answer("502 Bad Gateway"),
+    answer("503 Unavailable"),
+    answer("504 Gateway Timeout"),
+    DROP,
+    SHORT,
+    TORN,
+]
+
+
+@pytest.fixture
+def client(server: Any, sleep: Callable[[float], None]) -> Iterator[HttpClient]:
+    made = HttpClient(server.url, credential={"bearer-token": SECRET}, timeout=5, retries=3, sleep=sleep)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("fault", PASSING)
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_passing_faults_are_survived(
+    server: Any, client: HttpClient, pauses: list[float], fault: bytes, method: str
+) -> None:
+    server.plan(fault, fault, OK)
+    got = client.request(method, "/x", want_json=True)
+    assert got.json() == {"fine": 1}
+    assert got.attempts == 3
+    assert client.requests == 3
+    assert len(pauses) == 2
+    assert 0 < pauses[0] < pauses[1] * 2
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_a_post_is_not_sent_again_unless_it_is_repeatable(server: Any, client: HttpClient, fault: bytes) -> None:
+    server.plan(fault, OK)
+    with pytest.raises(DerivaMLOfflineError):
+        client.request("POST", "/x", json=[1], want_json=True)
+    assert len(server.seen) == 1
+    server.plan(fault, OK)
+    assert client.request("POST", "/x", json=[1], want_json=True, idempotent=True).attempts == 2
+    assert [seen.body for seen in server.seen] == [b"[1]"] * 3
+
+
+def test_patience_ends(server: Any, client: HttpClient) -> None:
+    server.plan(*[answer("503 Unavailable", b"down for repair")] * 9)
+    with pytest.raises(DerivaMLOfflineError, match=r"GET /x .* 503: down for repair It was sent 4 times"):
+        client.request("GET", "/x")
+    assert client.overloads == 4
+
+
+@pytest.mark.parametrize(("header", "least"), [("7", 7.0), ("0", 0.05), ("nonsense", 0.05)])
+def test_retry_after_lengthens_and_never_shortens(
+    server: Any, client: HttpClient, pauses: list[float], header: str, least: float
+) -> None:
+    server.plan(answer("503 Unavailable", b"", f"Retry-After: {header}"), OK)
+    client.request("GET", "/x")
+    assert pauses[0] >= least
+
+
+def test_a_pause_of_hours_is_reported_instead(server: Any, client: HttpClient, pauses: list[float]) -> None:
+    server.plan(answer("429 Too Many", b"", "Retry-After: 7200"), OK)
+    with pytest.raises(DerivaMLOfflineError):
+        client.request("GET", "/x")
+    assert pauses == []
+
+
+def test_a_refused_connection_is_always_tried_again(sleep: Callable[[float], None], pauses: list[float]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    client = HttpClient(url, retries=2, sleep=sleep)
+    with pytest.raises(DerivaMLOfflineError, match="sent 3 times"):
+        client.request("POST", "/x", json=[])
+    assert len(pauses) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ("400 Bad", DerivaMLDataError),
+        ("401 No", DerivaMLAuthenticationError),
+        ("403 No", DerivaMLAuthenticationError),
+        ("404 No", DerivaMLNotFoundError),
+        ("409 No", DerivaMLCatalogConflict),
+        ("412 No", DerivaMLCatalogConflict),
+        ("413 Big", DerivaMLDataError),
+        ("501 Never", DerivaMLOfflineError),
+        ("302 Elsewhere", DerivaMLOfflineError),
+    ],
+)
+def test_errors_name_the_request_and_the_servers_words(
+    server: Any, client: HttpClient, status: str, error: type[DerivaMLException]
+) -> None:
+    server.plan(answer(status, b"Words of the server.\n", "Location: http://elsewhere.example/"))
+    with pytest.raises(error, match=r"GET /some/path") as caught:
+        client.request("GET", "/some/path")
+    assert type(caught.value) is error
+    if not status.startswith("302"):
+        assert "Words of the server." in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert len(server.seen) == 1
+
+
+def test_an_expected_status_is_an_answer(server: Any, client: HttpClient) -> None:
+    server.plan(answer("404 No"))
+    assert client.request("GET", "/x", expect=(200, 404)).status == 404
+
+
+def test_a_login_page_is_named(server: Any, client: HttpClient) -> None:
+    server.plan(PAGE)
+    with pytest.raises(DerivaMLOfflineError, match="login page or a proxy"):
+        client.request("GET", "/x", want_json=True)
+    assert len(server.seen) == 1
+
+
+def test_the_path_goes_out_as_it_is(server: Any, client: HttpClient) -> None:
+    path = "/ermrest/catalog/1/entity/A:=S:T/(a)=(S:U:b)/c=any(1,%2F,%25)/..%2f/./x;y@sort(a::desc::)?limit=none"
+    server.plan(OK)
+    client.request("GET", path)
+    assert server.seen[0].line == f"GET {path} HTTP/1.1"
+    assert server.seen[0].headers["authorization"] == f"Bearer {SECRET}"
+
+
+def test_one_connection_is_kept(server: Any, client: HttpClient) -> None:
+    server.plan(OK, OK, OK)
+    for _ in range(3):
+        client.request("GET", "/x")
+    assert client.requests == 3
+
+
+def test_secrets_are_in_no_text(client: HttpClient) -> None:
+    assert SECRET not in repr(client)
+
+
+@pytest.mark.parametrize("value", [float("nan"), "\ud800", object(), {1, 2}])
+def test_what_json_cannot_hold_is_refused(client: HttpClient, value: object) -> None:
+    with pytest.raises(DerivaMLValidationError):
+        client.request("POST", "/x", json=[value])
+    assert client.requests == 0
+
+
+def test_a_broken_download_goes_on_where_it_broke(server: Any, client: HttpClient, tmp_path: Path) -> None:
+    whole = bytes(range(256)) * 40
+    server.plan(
+        answer("200 OK", whole[:5000], "X-Close: yes", length=len(whole)),
+        answer("206 Partial", whole[5000:], f"Content-Range: bytes 5000-{len(whole) - 1}/{len(whole)}"),
+    )
+    told: list[int] = []
+    assert get_file(client, "/x", tmp_path / "f", length=len(whole), progress=told.append) == len(whole)
+    assert (tmp_path / "f").read_bytes() == whole
+    assert sum(told) == len(whole)
+    assert server.seen[1].headers["range"] == "bytes=5000-"
+
+
+def test_a_server_without_ranges_sends_all_again(server: Any, client: HttpClient, tmp_path: Path) -> None:
+    server.plan(answer("200 OK", b"abc", "X-Close: yes", length=6), answer("200 OK", b"abcdef"))
+    get_file(client, "/x", tmp_path / "f")
+    assert (tmp_path / "f").read_bytes() == b"abcdef"
+
+
+def test_bytes_that_the_server_promised_otherwise_are_refused(server: Any, client: HttpClient, tmp_path: Path) -> None:
+    server.plan(answer("200 OK", b"abcdef", "Content-MD5: AAAAAAAAAAAAAAAAAAAAAA=="))
+    with pytest.raises(DerivaMLChecksumError):
+        get_file(client, "/x", tmp_path / "f")
+    assert list(tmp_path.iterdir()) == []
