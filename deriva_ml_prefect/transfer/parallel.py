@@ -60,7 +60,7 @@ class _Run(Generic[Job, Result]):
         self.overloads = overloads
         self.outcomes: list[Outcome[Job, Result] | None] = [None] * len(jobs)
         self.next = 0
-        self.width = Width(min(FIRST_WIDTH, self.limit), self.limit)
+        self.width = Width(min(FIRST_WIDTH, self.limit), self.limit, time.monotonic())
         self.active = 0
         self.stop: BaseException | None = None
         self.changed = threading.Condition()
@@ -120,13 +120,13 @@ class _Run(Generic[Job, Result]):
 
 
 class Width:
-    """How many at once: a number that is raised while that pays."""
+    """How many at once: a number that is raised while that pays. Times are seconds of any steady clock."""
 
-    def __init__(self, first: int, limit: int) -> None:
+    def __init__(self, first: int, limit: int, began: float) -> None:
         self.now = first
         self.limit = limit
         self._done = 0
-        self._since = time.monotonic()
+        self._since = began
         self._rate = 0.0
         self._overloads: int | None = None
         self._settled = False

@@ -1,0 +1,80 @@
+"""Many jobs at once: order, failures, width."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from deriva_ml_prefect.transfer.parallel import FIRST_WIDTH, Width, run_parallel
+
+
+def test_outcomes_come_in_the_order_of_the_jobs() -> None:
+    def work(number: int) -> int:
+        time.sleep(0.001 * (number % 3))
+        return number * 2
+
+    outcomes = run_parallel(range(100), work, width_limit=8)
+    assert [o.job for o in outcomes] == list(range(100))
+    assert [o.result for o in outcomes] == [2 * n for n in range(100)]
+
+
+def test_one_failure_hides_no_other() -> None:
+    def work(number: int) -> int:
+        if number % 10 == 3:
+            raise ValueError(number)
+        return number
+
+    outcomes = run_parallel(range(50), work)
+    assert [o.job for o in outcomes if not o.ok] == [3, 13, 23, 33, 43]
+    assert all(isinstance(o.error, ValueError) for o in outcomes if not o.ok)
+
+
+def test_nothing_to_do() -> None:
+    assert run_parallel([], str) == []
+
+
+def test_the_limit_is_kept() -> None:
+    now, most, lock = 0, 0, threading.Lock()
+
+    def work(_: int) -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.002)
+        with lock:
+            now -= 1
+
+    run_parallel(range(200), work, width_limit=3)
+    assert FIRST_WIDTH <= most <= 3
+
+
+def test_a_worker_that_ends_the_process_is_heard() -> None:
+    def work(number: int) -> None:
+        if number == 5:
+            raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        run_parallel(range(20), work)
+
+
+def test_width_grows_while_that_pays_and_goes_back_once() -> None:
+    width, at, seen = Width(2, 16, 0.0), 0.0, []
+    for _ in range(2000):
+        at += 0.1 / min(width.now, 5)
+        if width.record(0, at):
+            seen.append(width.now)
+    assert seen == [3, 4, 5, 6, 5]
+
+
+def test_width_halves_on_overload() -> None:
+    width = Width(8, 16, 0.0)
+    width.record(0, 1.0)
+    assert width.record(1, 1.1)
+    assert width.now == 4
+    assert width.record(3, 1.2)
+    assert width.record(4, 1.3)
+    assert not width.record(5, 1.4)
+    assert width.now == 1
