@@ -85,7 +85,8 @@ def read_order(document: Json, client: Client) -> Order:
     if wanted is not None and (not isinstance(wanted, str) or not wanted):
         raise BadRequest("The id of a new catalog must be a text.")
     owner = read_owner(document.get("owner"), client)
-    annotations = document.get("annotations") or {}
+    annotations = document.get("annotations")
+    annotations = {} if annotations is None else annotations
     if not isinstance(annotations, Mapping):
         raise BadRequest("The annotations of a new catalog must be a JSON object.")
     metadata: dict[str, Json] = {}

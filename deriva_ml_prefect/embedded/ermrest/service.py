@@ -111,6 +111,8 @@ class ErmrestService:
         resource, _, below = rest.partition("/")
         keyword = resource.lower()
         if keyword == "":
+            if below:
+                raise BadRequest("The path has an empty element.")
             return self._itself(catalog, identity, at, request)
         if keyword in MODEL:
             target = parse_model_url(rest)
