@@ -42,11 +42,12 @@ def open_catalog() -> DerivaML:
     """The catalog `digits`, made when there is none; what a broken-off run left undone is done."""
     ml = DerivaML(HOST, CATALOG)
     try:
-        tables = _tables(ml)
+        ml.refresh_schema()
+        project = ml.default_schema
     except exceptions.DerivaMLNotFoundError:
         create_ml_catalog(HOST, "digits", catalog_alias=CATALOG)
-        ml.refresh_schema()
-        tables = _tables(ml)
+        project = ml.default_schema
+    tables = ml.model.schemas[project].tables
     if "Digit" not in tables:
         ml.create_vocabulary("Digit", "The ten digits")
     for digit in range(10):
@@ -65,10 +66,6 @@ def open_catalog() -> DerivaML:
     if "Image" not in ml.list_dataset_element_types():
         ml.add_dataset_element_type("Image")
     return ml
-
-
-def _tables(ml: DerivaML) -> set[str]:
-    return {name for schema in ml.model.schemas.values() if schema.name == "digits" for name in schema.tables}
 
 
 def _create_subjects(ml: DerivaML) -> None:

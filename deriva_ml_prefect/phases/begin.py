@@ -12,6 +12,7 @@ import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deriva_ml_prefect.catalog import assets, datasets, executions, rows, vocabulary, workflows
 from deriva_ml_prefect.catalog.connection import Catalog, catalog_for
@@ -161,7 +162,7 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
             address=dataclasses.asdict(request.address),
             workflow_rid=workflow_rid,
             description=request.spec.description,
-            configuration=scrubber(settings.home).mapping(spec.model_dump(mode="json")),
+            configuration=_recorded(spec, settings),
             attempt=attempt,
             supersedes=supersedes.rid if supersedes else None,
         )
@@ -193,6 +194,12 @@ def ensure_workflow(address: Address, workflow: Workflow) -> RID:
 
 def _workflow_purpose(workflow: Workflow) -> str:
     return f"workflow {workflow.url} {workflow.checksum}"
+
+
+def _recorded(spec: ExecutionSpec, settings: Settings) -> dict[str, Any]:
+    """The configuration as it is kept: the fields of the spec, whatever form of it was given, without secrets."""
+    fields = spec.model_dump(mode="json", include=set(ExecutionSpec.model_fields))
+    return scrubber(settings.home).mapping(fields)
 
 
 def _lease(catalog: Catalog, journal: Journal, purposes: list[str]) -> list[RID]:
@@ -259,7 +266,7 @@ def _begin_dry(request: Request, settings: Settings) -> Context:
         address=dataclasses.asdict(request.address),
         workflow_rid=None,
         description=request.spec.description,
-        configuration=scrubber(settings.home).mapping(request.spec.model_dump(mode="json")),
+        configuration=_recorded(request.spec, settings),
     )
     _note_versions(journal, DRY_RUN_RID, versions)
     context = Context(
