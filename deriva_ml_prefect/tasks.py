@@ -15,7 +15,6 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
 from deriva_ml_prefect.exceptions import DerivaMLOfflineError
-from deriva_ml_prefect.phases.begin import begin_execution
 from deriva_ml_prefect.phases.close import close_execution
 from deriva_ml_prefect.phases.download import download_inputs
 from deriva_ml_prefect.phases.flush import flush_features
@@ -55,9 +54,6 @@ def _task(
 
 
 TASKS: dict[Callable[..., Any], Task[..., Any]] = {
-    begin_execution: _task(
-        begin_execution, "begin execution", "begin in {request.address}", retries=3, timeout=15 * MINUTE
-    ),
     download_inputs: _task(
         download_inputs, "download inputs", "download for {context.rid}", retries=3, timeout=24 * HOUR
     ),
@@ -68,9 +64,10 @@ TASKS: dict[Callable[..., Any], Task[..., Any]] = {
     flush_features: _task(flush_features, "flush features", "flush {context.rid}", retries=2, timeout=6 * HOUR),
     close_execution: _task(close_execution, "close execution", "close {context.rid}", retries=3, timeout=HOUR),
 }
-"""One task a phase, in the order of the life cycle."""
+"""One task a phase, in the order of the life cycle. Prefect tracks the subflow by a seventh task run;
+beginning the execution, after which they are named, is no task: it belongs to the flow run itself."""
 
 
 def run_phase(phase: Callable[..., T], /, *args: Any) -> T:
-    """Run a phase as its task, in the flow run around this call."""
-    return cast("T", TASKS[phase](*args))
+    """Run a phase as its task, in the flow run around this call; one that has no task runs in the flow itself."""
+    return cast("T", TASKS[phase](*args)) if phase in TASKS else phase(*args)
