@@ -165,7 +165,7 @@ def make_many(catalog: Catalog, request: Request) -> Response:
     document = read_json(request)
     if isinstance(document, Mapping):
         schemas = read_object(document.get("schemas"), "set of schemas")
-        items = []
+        items: list[Mapping[str, Json]] = []
         for name, schema in schemas.items():
             schema = read_object(schema, "schema")
             if schema.get("schema_name", name) != name:

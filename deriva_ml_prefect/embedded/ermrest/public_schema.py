@@ -22,8 +22,8 @@ SYSTEM_COLUMNS: Final[list[Json]] = [
     {"name": name, "type": {"typename": f"ermrest_{name.lower()}"}, "nullok": name in ("RCB", "RMB")}
     for name in ("RID", "RCT", "RMT", "RCB", "RMB")
 ]
-LOCKED: Final = {"delete": [], "insert": [], "select": [], "update": [], "enumerate": []}
-LEASE_ACLS: Final = {"delete": [], "select": [], "update": [], "enumerate": ["*"]}
+LOCKED: Final[dict[str, list[str]]] = {"delete": [], "insert": [], "select": [], "update": [], "enumerate": []}
+LEASE_ACLS: Final[dict[str, list[str]]] = {"delete": [], "select": [], "update": [], "enumerate": ["*"]}
 LESSEE_ACCESS: Final[Mapping[str, Json]] = {
     "types": ["select", "update", "delete"],
     "scope_acl": ["*"],
