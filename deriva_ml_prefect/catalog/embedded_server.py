@@ -68,10 +68,9 @@ def _start(data: Path) -> EmbeddedServer:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        # being rewritten, or torn by a kill: the server writes it anew when it starts
+    except (OSError, ValueError):
+        # absent, not to be read, being rewritten, or torn by a kill: the server writes it anew when it starts, or says
+        # why it cannot
         return {}
     return content if isinstance(content, dict) else {}
 
