@@ -17,7 +17,7 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 from prefect import runtime
 from prefect.artifacts import create_link_artifact
@@ -38,11 +38,11 @@ from deriva_ml_prefect.phases.begin import Request
 from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.phases.lifecycle import conduct, directly
 from deriva_ml_prefect.provenance.caller import code_file
-from deriva_ml_prefect.provenance.code import find_code
 from deriva_ml_prefect.tasks import run_phase
 from deriva_ml_prefect.values.address import Address
 
 logger = logging.getLogger(__name__)
+R = TypeVar("R")
 
 INJECTED = ("execution", "ml_instance")
 """Parameters of the user's function that are filled in."""
@@ -71,7 +71,7 @@ class Plan:
 
 
 @overload
-def deriva_execution(function: Callable[..., Any] | Flow[..., Any], /) -> Flow[..., Any]: ...
+def deriva_execution(function: Callable[..., R] | Flow[..., R], /) -> Flow[..., R]: ...
 
 
 @overload
@@ -82,7 +82,7 @@ def deriva_execution(
     workflow_name: str | None = None,
     ml_class: type[DerivaML] = DerivaML,
     **flow_options: Any,
-) -> Callable[[Callable[..., Any] | Flow[..., Any]], Flow[..., Any]]: ...
+) -> Callable[[Callable[..., R] | Flow[..., R]], Flow[..., R]]: ...
 
 
 def deriva_execution(
@@ -329,7 +329,7 @@ def _workflow(plan: Plan, ml: DerivaML, given: Workflow | None) -> Workflow:
         said.name or plan.workflow_name,
         said.workflow_type or list(plan.workflow_type),
         said.description or plan.description,
-        code=find_code(function=plan.function),
+        function=plan.function,
     )
 
 

@@ -16,122 +16,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from deriva_ml_prefect import (
-    DatasetSpec,
     DerivaML,
     ExecAssetType,
     Execution,
     ExecutionConfiguration,
-    create_ml_catalog,
     deriva_execution,
     exceptions,
 )
 
-HOST = "embedded"
-CATALOG = "digits"
-IMAGES = 500
-SHEET = 50
-"""Digits that one Subject stands for: consecutive rows of the data set."""
+CATALOG = "embedded/digits"
 HELD_OUT = 5
 """Every fifth image is held out of the training."""
-
-
-# the catalog and its data
-
-
-def open_catalog() -> DerivaML:
-    """The catalog `digits`, made when there is none; what a broken-off run left undone is done."""
-    ml = DerivaML(HOST, CATALOG)
-    try:
-        ml.refresh_schema()
-        project = ml.default_schema
-    except exceptions.DerivaMLNotFoundError:
-        create_ml_catalog(HOST, "digits", catalog_alias=CATALOG)
-        project = ml.default_schema
-    tables = ml.model.schemas[project].tables
-    if "Digit" not in tables:
-        ml.create_vocabulary("Digit", "The ten digits")
-    for digit in range(10):
-        ml.add_term("Digit", str(digit), f"The digit {digit}")
-    if "Subject" not in tables:
-        _create_subjects(ml)
-    if "Image" not in tables:
-        ml.create_asset("Image", referenced_tables=["Subject"], comment="Scans of handwritten digits, 8 x 8 pixels")
-        ml.create_asset("Model", comment="Trained classifiers")
-        ml.create_asset("Figure", comment="Pictures that say how good a model is")
-    known = {(feature.target_table, feature.feature_name) for feature in ml.find_features("Image")}
-    if ("Image", "Label") not in known:
-        ml.create_feature("Image", "Label", terms=["Digit"], comment="The digit that was written")
-    if ("Image", "Predicted") not in known:
-        ml.create_feature("Image", "Predicted", terms=["Digit"], metadata=_prediction_columns(), comment="A guess")
-    if "Image" not in ml.list_dataset_element_types():
-        ml.add_dataset_element_type("Image")
-    return ml
-
-
-def _create_subjects(ml: DerivaML) -> None:
-    from deriva.core.ermrest_model import Column, Key, Table, builtin_types
-
-    document = Table.define(
-        "Subject",
-        column_defs=[Column.define("Sheet", builtin_types.text, nullok=False)],
-        key_defs=[Key.define(["Sheet"])],
-        comment="Consecutive digits of the data set",
-    )
-    ml.model.schemas["digits"].create_table(document)
-    ml.refresh_schema()
-
-
-def _prediction_columns() -> list[dict[str, Any]]:
-    from deriva.core.ermrest_model import Column, builtin_types
-
-    return [
-        Column.define("Confidence", builtin_types.float8, comment="Probability of the guess, 0 to 1"),
-        Column.define("Held_Out", builtin_types.boolean, comment="Whether the training did not see the image"),
-    ]
-
-
-def load_dataset(ml: DerivaML) -> DatasetSpec:
-    """The dataset of 500 images with their labels, loaded by an execution of its own when there is none."""
-    complete = [found for found in ml.find_datasets() if len(found.list_dataset_members()["Image"]) == IMAGES]
-    if complete:
-        dataset = complete[0]
-        return DatasetSpec(rid=dataset.dataset_rid, version=str(dataset.current_version))
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    paths = ml.pathBuilder().schemas["digits"].tables["Subject"]
-    sheets = [f"Sheet {number:02d}" for number in range(IMAGES // SHEET)]
-    paths.insert([{"Sheet": sheet} for sheet in sheets], on_conflict_skip=True)
-    subjects = {row["Sheet"]: row["RID"] for row in paths.entities().fetch()}
-
-    workflow = ml.create_workflow("Load digits", "Ingest", "Images of scikit-learn's digits, with their labels")
-    configuration = ExecutionConfiguration(workflow=workflow, description=f"Load {IMAGES} digits")
-    with ml.create_execution(configuration) as execution:
-        for number in range(IMAGES):
-            path = execution.asset_file_path(
-                "Image", f"digit_{number:04d}.png", metadata={"Subject": subjects[sheets[number // SHEET]]}
-            )
-            Image.fromarray((digits.images[number] * 15.9375).astype("uint8")).save(path)
-    uploaded = execution.upload_execution_outputs()
-    label = ml.lookup_feature("Image", "Label").feature_record_class()
-    execution.add_features(
-        [
-            label(Image=image.asset_rid, Digit=str(digits.target[int(image.name[6:10])]))
-            for image in uploaded["Image"]
-            if image.asset_rid
-        ]
-    )
-    execution.upload_execution_outputs()
-    dataset = execution.create_dataset(["Complete", "Labeled"], description=f"{IMAGES} handwritten digits")
-    dataset.add_dataset_members({"Image": [str(image.asset_rid) for image in uploaded["Image"]]})
-    return DatasetSpec(rid=dataset.dataset_rid, version=str(dataset.current_version))
 
 
 # the experiment
 
 
-@deriva_execution(catalog=f"{HOST}/{CATALOG}", workflow_type="Training", name="train-digits")
+@deriva_execution(catalog=CATALOG, workflow_type="Training", name="train-digits")
 def train_digits(
     execution: Execution, epochs: int = 15, learning_rate: float = 0.01, seed: int = 7, pause: float = 0.0
 ) -> str:
@@ -219,7 +120,7 @@ def accuracy_in_catalog(ml: DerivaML, rid: str) -> float:
     """Share of the held-out images whose guess is their label, from the feature values that the catalog has."""
     labels = {record.Image: record.Digit for record in ml.feature_values("Image", "Label")}
     held_out = [record for record in ml.feature_values("Image", "Predicted", execution_rid=rid) if record.Held_Out]
-    return sum(labels[record.Image] == record.Digit for record in held_out) / len(held_out)
+    return sum(1 for record in held_out if labels[record.Image] == record.Digit) / len(held_out)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -229,15 +130,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pause", type=float, default=0.0, help="seconds to wait after each epoch (0)")
     options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", category=FutureWarning)
+    # beside this file, where a script finds it
+    from load_digits import load_dataset, open_catalog
+
     began = time.monotonic()
     try:
         ml = open_catalog()
         spec = load_dataset(ml)
-        print(f"Dataset {spec.rid} version {spec.version} is in catalog {HOST}/{CATALOG}.", flush=True)
+        print(f"Dataset {spec.rid} version {spec.version} is in catalog {CATALOG}.", flush=True)
         configuration = ExecutionConfiguration(
             datasets=[spec], description=f"Train on digits, {options.epochs} epochs, rate {options.learning_rate}"
         )
-        state = train_digits(
+        state: Any = train_digits(
             configuration=configuration,
             epochs=options.epochs,
             learning_rate=options.learning_rate,

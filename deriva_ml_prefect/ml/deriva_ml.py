@@ -271,16 +271,16 @@ class DerivaML:
     # workflows
 
     def create_workflow(
-        self, name: str, workflow_type: str | Sequence[str], description: str = "", *, code: CodeFacts | None = None
+        self, name: str, workflow_type: str | Sequence[str], description: str = "", *, function: Any = None
     ) -> Workflow:
-        """Describe the code that runs: its address and checksum come from the calling file.
+        """Describe the code that runs: its address and checksum come from the calling file, or that of `function`.
 
         Types must be terms of Workflow_Type. The row is made with the execution that uses it. Uncommitted changes are
         warned of, unless `DERIVA_ML_ALLOW_DIRTY` is true.
         """
         types = [workflow_type] if isinstance(workflow_type, str) else list(workflow_type)
         vocabulary.require_terms(self._catalog, MLVocab.workflow_type, types)
-        facts = code or find_code()
+        facts = find_code(function=function)
         allow = load_settings().allow_dirty
         if not allow and not os.environ.get("DERIVA_ML_DRY_RUN") and (facts.dirty or not facts.committed):
             _warn_dirty(facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -34,6 +34,11 @@ class FeatureRecord(BaseModel):
     Feature_Name: str = ""
     RCT: str | None = None
     """Time of creation of the row; only on records that were read."""
+
+    if TYPE_CHECKING:
+        # the fields beyond these are the columns of the feature, known when the class is made
+        def __init__(self, **values: Any) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
 
     @classmethod
     def feature_columns(cls) -> list[FeatureColumn]:
