@@ -101,8 +101,8 @@ def _render_csv(connection: sqlite3.Connection, query: Query, shape: Shape, *, a
     fields = [
         csv_field(kind, f"o{position}", arrays_as_json=arrays_as_json) for position, kind in enumerate(shape.types)
     ]
-    line = " || ',' || ".join(fields)
-    cursor = connection.execute(f"SELECT {line} || char(10) FROM ({query.text})", query.parameters)
+    line = f"format('{','.join(['%s'] * len(fields))}\n', {', '.join(fields)})"
+    cursor = connection.execute(f"SELECT {line} FROM ({query.text})", query.parameters)
     while rows := cursor.fetchmany(BATCH):
         yield "".join([row[0] for row in rows]).encode()
 
@@ -114,12 +114,9 @@ def quote_field(text: str) -> str:
 
 
 def csv_field(kind: Type, expression: str, *, arrays_as_json: bool = False) -> str:
-    """SQL for one field: null is nothing, the empty text `""`, and quotes stand where they must."""
+    """SQL for one field: null stays null, the empty text is `""`, and quotes stand where they must."""
     form = csv_form(kind, expression, arrays_as_json=arrays_as_json)
     if not kind.is_array and (is_integer(kind) or kind.scalar in _NEVER_QUOTED or kind.name == "ermrest_rid"):
-        return f"ifnull({expression if is_integer(kind) else form}, '')"
+        return expression if is_integer(kind) else form
     special = " OR ".join(f"instr({form}, {mark})" for mark in _MARKS)
-    return (
-        f"(CASE WHEN {expression} IS NULL THEN '' WHEN {form} = '' OR {special} "
-        f"THEN '\"' || replace({form}, '\"', '\"\"') || '\"' ELSE {form} END)"
-    )
+    return f"(CASE WHEN {form} = '' OR {special} THEN '\"' || replace({form}, '\"', '\"\"') || '\"' ELSE {form} END)"
