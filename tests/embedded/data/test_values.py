@@ -1,0 +1,123 @@
+"""What is written is read back, in every form, and stays as it was in every snapshot."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+
+COLUMNS = {
+    "id": "int8!",
+    "t": "text",
+    "i": "int8",
+    "f": "float8",
+    "b": "boolean",
+    "j": "jsonb",
+    "a": "text[]",
+    "n": "int4[]",
+    "d": "date",
+    "z": "timestamptz",
+}
+FULL = {
+    "id": 1,
+    "t": 'é "quoted", \n line',
+    "i": 2**63 - 1,
+    "f": 0.1,
+    "b": False,
+    "j": {"é": [1, {"x": None}], "big": 12345678901234567890},
+    "a": ["x", "", None, "a,b", "NULL", '"', "\\"],
+    "n": [1, None, -3],
+    "d": "2020-02-29",
+    "z": "2020-01-01T00:00:00.123456+00:00",
+}
+EMPTY: dict[str, Any] = {name: None for name in FULL} | {"id": 2, "t": "", "a": [], "j": ""}
+
+
+@pytest.fixture
+def filled(catalog: Any) -> Any:
+    catalog.make_table("T", COLUMNS, [["id"]])
+    catalog.insert("T", FULL, EMPTY)
+    return catalog
+
+
+def test_json_and_streams_give_back_what_was_written(filled: Any) -> None:
+    names = ",".join(COLUMNS)
+    assert filled.rows(f"/attribute/S:T/{names}@sort(id)") == [FULL, EMPTY]
+    stream = filled.send("GET", f"/attribute/S:T/{names}@sort(id)", headers={"accept": "application/x-json-stream"})
+    assert [json.loads(line) for line in stream.text.splitlines()] == [FULL, EMPTY]
+
+
+def test_csv_can_be_written_back(filled: Any, make_catalog: Any) -> None:
+    text = filled.send("GET", "/entity/S:T@sort(id)", headers={"accept": "text/csv"}).text
+    other = make_catalog()
+    other.make_table("T", COLUMNS, [["id"]])
+    answer = other.send("POST", "/entity/S:T", content=text.encode(), headers={"content-type": "text/csv"})
+    assert answer.status_code == 200, answer.text
+    names = ",".join(COLUMNS)
+    assert other.rows(f"/attribute/S:T/{names}@sort(id)") == [FULL, EMPTY]
+    rows = list(csv.reader(io.StringIO(answer.text)))
+    assert rows[0][5:] == list(COLUMNS)
+    assert rows[1][5:9] == ["1", FULL["t"], str(2**63 - 1), "0.1"]
+
+
+def test_each_value_is_found_by_itself(filled: Any) -> None:
+    for condition in ("t=", "i=9223372036854775807", "f=0.1", "b=f", "a=a%2Cb", "n=-3", "d=2020-02-29", "j=%22%22",
+                      "z=2020-01-01%2001:00:00.123456%2B01".replace(":", "%3A")):  # fmt: skip
+        found = filled.rows(f"/attribute/S:T/{condition}/id")
+        assert found == [{"id": 2 if condition in ("t=", "j=%22%22") else 1}], condition
+
+
+def test_arrays_of_rows(filled: Any) -> None:
+    found = filled.rows("/attributegroup/S:T/x:=b;all:=array(*)@sort(x)")
+    assert found[0]["all"][0] == {**found[0]["all"][0], **FULL}
+    assert found[1]["x"] is None
+
+
+def test_a_snapshot_does_not_change(filled: Any) -> None:
+    at = filled.snaptime()
+    url = f"{filled.base}@{at}/entity/S:T@sort(id)"
+    first = filled.http.get(url).content
+    filled.send("PUT", "/attributegroup/S:T/id;t,f", [{"id": 1, "t": "new", "f": 5}])
+    filled.send("DELETE", "/entity/S:T/id=2")
+    filled.insert("T", EMPTY | {"id": 3})
+    filled.send("DELETE", "/schema/S/table/T/column/j")
+    filled.send("PUT", "/attributegroup/S:T/id;t", [{"id": 1, "t": "newer"}])
+    assert filled.http.get(url).content == first
+    filled.send("DELETE", "/schema/S/table/T")
+    assert filled.http.get(url).content == first
+
+
+def test_one_time_for_a_request(filled: Any) -> None:
+    made = filled.insert("T", FULL | {"id": 4}, FULL | {"id": 5})
+    assert len({row["RMT"] for row in made} | {row["RCT"] for row in made}) == 1
+    assert filled.rows("/attribute/S:T/id=4/RMT") == [{"RMT": made[0]["RMT"]}]
+    changed = filled.send("PUT", "/attributegroup/S:T/id;t", [{"id": 4, "t": FULL["t"]}])
+    assert changed.status_code == 200
+    again = filled.rows("/entity/S:T/id=4")[0]
+    assert again["RCT"] == made[0]["RCT"]
+    assert again["RMT"] > made[0]["RMT"]
+
+
+def test_duplicates_within_a_request(filled: Any) -> None:
+    assert filled.send("POST", "/entity/S:T", [{"id": 7}, {"id": 7}]).status_code == 400
+    assert filled.send("PUT", "/attributegroup/S:T/id;t", [{"id": 1, "t": "a"}, {"id": 1, "t": "b"}]).status_code == 400
+
+
+def test_leases(catalog: Any, embedded_server: Any) -> None:
+    catalog.make_table("T", {"v": "text"}, [])
+    lease = catalog.send("POST", "/entity/public:ERMrest_RID_Lease", [{"ID": "one"}]).json()[0]["RID"]
+    assert catalog.insert("T", {"RID": lease, "v": "x"}, query="?nondefaults=RID")[0]["RID"] == lease
+    assert catalog.rows("/entity/public:ERMrest_RID_Lease") == []
+    assert catalog.rows(f"/entity_rid/{lease}")["table_name"] == "T"
+
+
+def test_large_answers_are_streamed_and_complete(catalog: Any) -> None:
+    catalog.make_table("T", {"id": "int4!", "v": "text"}, [["id"]])
+    text = "id,v\n" + "".join(f"{n},value {n}\n" for n in range(12_345))
+    answer = catalog.send("POST", "/entity/S:T", content=text.encode(), headers={"content-type": "text/csv"})
+    assert len(answer.text.splitlines()) == 12_346
+    assert [row["id"] for row in catalog.rows("/attribute/S:T/id@sort(id)")] == list(range(12_345))
+    assert catalog.rows("/aggregate/S:T/n:=cnt(*),d:=cnt_d(v)") == [{"n": 12_345, "d": 12_345}]
