@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 TARGET_BYTES = 64 * 1024
 HEADER_BYTES = 64 * 1024
+BODY_BYTES = 512 * 1024
 TOO_LONG = "too_long"
 """Key of `scope["extensions"]` that marks a request whose target was longer than TARGET_BYTES."""
 
@@ -36,6 +37,15 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._header_bytes > HEADER_BYTES:
             raise ValueError("request headers are too large")  # the parser turns it into a 400
         super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """As the original, but with room for BODY_BYTES: a large body then wakes the application less often."""
+        if self.cycle.response_complete:
+            return
+        self.cycle.body += body
+        if len(self.cycle.body) > BODY_BYTES:
+            self.flow.pause_reading()
+        self.cycle.message_event.set()
 
     def on_headers_complete(self) -> None:
         target, self.url = self.url, b"/"

@@ -10,7 +10,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from deriva_ml_prefect.embedded.files import sync_folder
 
 INCOMING = "incoming"
 PIECE = 1024 * 1024
+SYNC_EVERY = 16 * 1024 * 1024
+"""The disk begins to write after so many bytes, while the rest is still arriving."""
 SIDE_BY_SIDE = 64 * 1024
 """Pieces at least this large are hashed by two threads at once."""
 
@@ -53,18 +55,24 @@ class Contents:
         """Write bytes to a temporary file, hashed and on disk. Then `keep` gives it its place, or `drop_incoming`."""
         md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
         length = 0
+        syncing: Future[None] | None = None
         with self.incoming(content).open("xb", buffering=0) as out:
-            for piece in gathered(pieces):
-                length += len(piece)
-                if len(piece) >= SIDE_BY_SIDE:
-                    other = self.hashers.submit(sha256.update, piece)
+            try:
+                for piece in gathered(pieces):
+                    passed = length // SYNC_EVERY != (length + len(piece)) // SYNC_EVERY
+                    if passed and (syncing is None or syncing.done()):
+                        syncing = self.hashers.submit(os.fdatasync, out.fileno())
+                    length += len(piece)
+                    other = self.hashers.submit(sha256.update, piece) if len(piece) >= SIDE_BY_SIDE else None
                     _write_all(out.fileno(), piece)
                     md5.update(piece)
-                    other.result()
-                else:
-                    sha256.update(piece)
-                    md5.update(piece)
-                    _write_all(out.fileno(), piece)
+                    if other is None:
+                        sha256.update(piece)
+                    else:
+                        other.result()
+            finally:
+                if syncing is not None:
+                    syncing.result()
             os.fsync(out.fileno())
         return Written(length, md5.digest(), sha256.digest())
 
@@ -144,7 +152,7 @@ class Contents:
 
 def open_contents(folder: Path) -> Contents:
     (folder / INCOMING).mkdir(parents=True, exist_ok=True)
-    return Contents(folder, ThreadPoolExecutor(2, "hash"))
+    return Contents(folder, ThreadPoolExecutor(4, "hash"))
 
 
 def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
