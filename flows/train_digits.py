@@ -47,6 +47,8 @@ def train_digits(
     import numpy as np
     from sklearn.linear_model import SGDClassifier
 
+    rid = execution.execution_rid
+    print(f"Execution {rid} runs. Should it be broken off: deriva-ml-prefect resume {rid}", flush=True)
     pixels, labels, rids = read_images(execution)
     held_out = np.arange(len(rids)) % HELD_OUT == 0
     model = SGDClassifier(loss="log_loss", learning_rate="constant", eta0=learning_rate, random_state=seed)
@@ -70,11 +72,11 @@ def train_digits(
     sure = model.predict_proba(pixels).max(axis=1)
     execution.add_features(
         [
-            record(Image=rid, Digit=str(guess), Confidence=float(p), Held_Out=bool(held))
-            for rid, guess, p, held in zip(rids, guesses, sure, held_out, strict=True)
+            record(Image=image, Digit=str(guess), Confidence=float(p), Held_Out=bool(held))
+            for image, guess, p, held in zip(rids, guesses, sure, held_out, strict=True)
         ]
     )
-    return execution.execution_rid
+    return rid
 
 
 def read_images(execution: Execution) -> tuple[Any, Any, list[str]]:
@@ -136,6 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     try:
         ml = open_catalog()
+        for broken in ml.find_interrupted():
+            print(f"Execution {broken.rid} was broken off ({broken.status}): deriva-ml-prefect resume {broken.rid}")
         spec = load_dataset(ml)
         print(f"Dataset {spec.rid} version {spec.version} is in catalog {CATALOG}.", flush=True)
         configuration = ExecutionConfiguration(

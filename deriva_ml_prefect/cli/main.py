@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from deriva_ml_prefect.cli.catalog_choice import add_options, choose_address
 from deriva_ml_prefect.cli.told import told
 
-
 DESCRIPTION = "Look at an execution, finish one that was broken off, and the embedded DERIVA."
 
 
@@ -39,9 +38,11 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
 
 def _show(arguments: argparse.Namespace) -> int:
     from deriva_ml_prefect.pages.execution_page import render_execution
+    from deriva_ml_prefect.phases.recover import note_lost_owner
     from deriva_ml_prefect.questions.execution_summary import summarize_execution
 
     address = choose_address(arguments.host, arguments.catalog, rid=arguments.rid)
+    note_lost_owner(address, arguments.rid)
     print(render_execution(summarize_execution(address, arguments.rid)), end="")
     return 0
 

@@ -36,6 +36,7 @@ from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.ml.feature import Feature, FeatureRecord
 from deriva_ml_prefect.phases import begin, download, recover
 from deriva_ml_prefect.phases.begin import Request
+from deriva_ml_prefect.phases.recover import Interrupted
 from deriva_ml_prefect.provenance.code import find_code
 from deriva_ml_prefect.provenance.git import CodeFacts
 from deriva_ml_prefect.questions.execution_summary import ExecutionSummary, summarize_execution
@@ -363,6 +364,14 @@ class DerivaML:
         """Take over an execution that was staged on this machine, to upload or to add to it."""
         self._catalog  # noqa: B018 (as in create_execution)
         return Execution(self, recover.resume(self.address, execution_rid))
+
+    def find_interrupted(self) -> list[Interrupted]:
+        """Executions of this machine whose process is gone and whose outputs are not uploaded, newest first.
+
+        The catalog is told of those that it still shows as running. `resume_execution` takes one over.
+        """
+        self._catalog  # noqa: B018 (as in create_execution)
+        return recover.note_interrupted(self.address)
 
     def lookup_execution(self, execution_rid: str) -> ExecutionRecord:
         """The row of an execution."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deriva_ml_prefect.questions.execution_summary import ExecutionSummary
+from deriva_ml_prefect.values.status import ExecutionStatus
 
 
 def render_execution(summary: ExecutionSummary) -> str:
@@ -25,6 +26,7 @@ def render_execution(summary: ExecutionSummary) -> str:
         lines.append(f"- **Workflow:** {_cell(workflow.name or workflow.rid)} ({', '.join(workflow.workflow_types)})")
         lines.append(f"- **Code:** {_cell(workflow.url or '')} `{workflow.checksum or ''}`")
     lines += [f"- **{phase.capitalize()} took:** {text}" for phase, text in record.durations.items()]
+    lines += _local(summary)
     datasets = [(item.rid, item.version or "", item.description or "") for item in summary.input_datasets]
     lines += _table("Datasets read", ("RID", "Version", "Description"), datasets)
     read = [(item.asset_table, item.filename or "", str(item.length), item.md5) for item in summary.input_assets]
@@ -36,6 +38,19 @@ def render_execution(summary: ExecutionSummary) -> str:
     lines += _table("Assets made", ("Table", "File", "Types", "Bytes", "MD5", "RID"), made)
     lines += _table("Feature values", ("Feature", "Rows"), [(name, str(n)) for name, n in summary.features.items()])
     return "\n".join(lines) + "\n"
+
+
+def _local(summary: ExecutionSummary) -> list[str]:
+    """What is still to be done on this machine, if anything is."""
+    local = summary.local
+    if local is None or summary.execution.status in (ExecutionStatus.Uploaded, ExecutionStatus.Aborted):
+        return []
+    process = "at work" if local.owner_alive else "gone"
+    waiting = f"{local.files_waiting} files and {local.features_waiting} feature values wait in {local.folder}"
+    lines = [f"- **Its process is {process}:** {waiting}"]
+    if not local.owner_alive and local.user_code != "idle":
+        lines.append(f"- **Finish it with:** `deriva-ml-prefect resume {summary.execution.rid}`")
+    return lines
 
 
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -153,6 +153,13 @@ def find_interrupted(address: Address) -> list[Interrupted]:
     return found
 
 
+def note_interrupted(address: Address) -> list[Interrupted]:
+    """As `find_interrupted`, and the catalog is told of each owner that is gone."""
+    for item in find_interrupted(address):
+        note_lost_owner(address, item.rid)
+    return find_interrupted(address)
+
+
 def note_lost_owner(address: Address, rid: RID) -> bool:
     """Say in Status_Detail of a dead execution that its owner is gone and how to go on; False when it is not dead.
 
@@ -160,6 +167,8 @@ def note_lost_owner(address: Address, rid: RID) -> bool:
     """
     settings = load_settings()
     workspace = settings.workspace(address)
+    if not (workspace / FILE_NAME).exists():
+        return False
     journal = open_journal(workspace)
     entry = executions.read_execution(journal, rid)
     owner = ownership.owner_of(workspace / "executions" / rid)
