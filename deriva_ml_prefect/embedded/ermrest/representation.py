@@ -63,7 +63,7 @@ def json_objects(rows: Sequence[tuple[Any, ...]], shape: Shape) -> list[dict[str
     """Rows as objects that orjson writes as ERMrest would."""
     names = shape.names
     changes = [(position, change) for position, kind in enumerate(shape.types) if (change := _changer(kind))]
-    if not changes:
+    if not changes or not rows:
         return [dict(zip(names, row, strict=True)) for row in rows]
     columns: list[Values] = list(zip(*rows, strict=True))
     for position, change in changes:

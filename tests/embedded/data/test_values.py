@@ -33,7 +33,7 @@ FULL = {
     "d": "2020-02-29",
     "z": "2020-01-01T00:00:00.123456+00:00",
 }
-EMPTY: dict[str, Any] = {name: None for name in FULL} | {"id": 2, "t": "", "a": [], "j": ""}
+EMPTY: dict[str, Any] = dict.fromkeys(FULL) | {"id": 2, "t": "", "a": [], "j": ""}
 
 
 @pytest.fixture
@@ -121,3 +121,15 @@ def test_large_answers_are_streamed_and_complete(catalog: Any) -> None:
     assert len(answer.text.splitlines()) == 12_346
     assert [row["id"] for row in catalog.rows("/attribute/S:T/id@sort(id)")] == list(range(12_345))
     assert catalog.rows("/aggregate/S:T/n:=cnt(*),d:=cnt_d(v)") == [{"n": 12_345, "d": 12_345}]
+
+
+def test_put_of_entities(filled: Any) -> None:
+    changed = filled.send("PUT", "/entity/S:T", [{**FULL, "t": "put"}])
+    assert changed.json() == [{**FULL, "t": "put"}]
+    both = filled.send("PUT", "/entity/S:T", [{**FULL, "t": "again"}, {**FULL, "id": 9}]).json()
+    assert both[0] == {**FULL, "t": "again"}
+    assert {name: both[1][name] for name in FULL} == {**FULL, "id": 9}
+    assert both[1]["RCT"] == both[1]["RMT"]
+    text = filled.send("PUT", "/entity/S:T", [FULL, {**FULL, "id": 10}], headers={"accept": "text/csv"}).text
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["id"], row["RID"] == "") for row in rows] == [("1", True), ("10", False)]
