@@ -77,6 +77,7 @@ def _assets(catalog: Catalog, schema: Schema, harvest: Harvest, bag: Path) -> li
             entries += [PayloadFile(path, int(row.get("Length") or 0), md5, url) for path in paths]
             link = bag / old_asset_folder(ref[1], rid)
             link.parent.mkdir(parents=True, exist_ok=True)
+            (bag / paths[0]).parent.mkdir(parents=True, exist_ok=True)  # a link to nothing would count as a file
             link.symlink_to(Path("../../assets") / Path(paths[0]).parent.relative_to("data/assets"))
     return entries
 

@@ -40,16 +40,27 @@ _LONGEST = 4000
 
 @dataclass(frozen=True)
 class Reach:
-    """A path of ERMrest that ends at a table, and how many joins it has."""
+    """A path of ERMrest that ends at a table; its tables have the aliases t0, t1, …"""
 
     text: str
-    joins: int = 0
+    end: int = 0
+    """Number of the alias of the table that the path ends at."""
+    last: int = 0
+    """Number of the last alias given out."""
 
     def join(self, fkey_columns: Sequence[str], ref: Ref, columns: Sequence[str]) -> Reach:
         """The path that goes on to table `ref`, where its columns equal ours."""
-        left = f"t{self.joins}:{column_list(fkey_columns)}"
+        left = f"t{self.end}:{column_list(fkey_columns)}"
         right = f"{table_name(*ref)}:{column_list(columns)}"
-        return Reach(f"{self.text}/t{self.joins + 1}:=({left})=({right})", self.joins + 1)
+        return Reach(f"{self.text}/t{self.last + 1}:=({left})=({right})", self.last + 1, self.last + 1)
+
+    def where(self, condition: str) -> Reach:
+        """The path with a filter on the table that it ends at."""
+        return Reach(f"{self.text}/{condition}", self.end, self.last)
+
+    def back_to(self, earlier: Reach) -> Reach:
+        """This path, ending at the table that `earlier` ended at."""
+        return Reach(f"{self.text}/$t{earlier.end}", earlier.end, self.last)
 
 
 @dataclass
@@ -202,7 +213,7 @@ class _Walk:
             files = start.join(written[1].columns, metadata.ref, written[1].target_columns)
             types = files.join(typed[1].target_columns, typed[0].ref, typed[1].columns)
             only = equals(typed[2].column, ExecMetadataType.metrics_file.value)
-            self.collect(metadata.ref, Reach(f"{types.text}/{only}/$t{files.joins}", files.joins))
+            self.collect(metadata.ref, types.where(only).back_to(files))
 
     def _associations(self, table: Table) -> Iterable[tuple[Table, ForeignKey, ForeignKey]]:
         for fkey in self.schema.inbound.get(table.ref, ()):
