@@ -95,7 +95,7 @@ def alter_table(draft: Draft, name: TableName, document: Json) -> Table:
         raise refusal(draft.client, f"owner access on table {name[0]}:{name[1]}: the change would take it from you")
     wanted = (document.get("schema_name", name[0]), document.get("table_name", name[1]))
     if wanted != name:
-        move_table(draft, table, (wanted[0], read_name(wanted[1], "table")))
+        move_table(draft, table, (read_name(wanted[0], "schema"), read_name(wanted[1], "table")))
     return draft.table(wanted)
 
 

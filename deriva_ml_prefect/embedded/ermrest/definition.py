@@ -68,6 +68,8 @@ def create_schema(draft: Draft, document: Json) -> Schema:
         table = read_object(table, "table")
         if table.get("table_name", key) != key:
             raise BadRequest(f"Table key {key} does not match its table_name {table['table_name']}.")
+        if table.get("schema_name", name) != name:
+            raise Conflict(f"Table {key} names schema {table['schema_name']}, but stands in schema {name}.")
         create_table(draft, {"schema_name": name, **table, "table_name": key}, with_foreign_keys=False)
     return draft.model.schemas[name]
 
@@ -75,7 +77,7 @@ def create_schema(draft: Draft, document: Json) -> Schema:
 def create_table(draft: Draft, document: Json, *, with_foreign_keys: bool = True) -> Table:
     """Make a table with its columns and keys, and its foreign keys unless the caller adds them later."""
     document = read_object(document, "table")
-    schema = draft.schema(document.get("schema_name") or "")
+    schema = draft.schema(read_name(document.get("schema_name"), "schema"))
     name = read_name(document.get("table_name"), "table")
     if document.get("kind", "table") != "table":
         raise Conflict(f"A table of kind {document['kind']} cannot be made here: only kind table.")

@@ -57,7 +57,7 @@ from deriva_ml_prefect.embedded.ermrest.removal import (
     drop_schema,
     drop_table,
 )
-from deriva_ml_prefect.embedded.errors import BadRequest, MethodNotAllowed, NotFound
+from deriva_ml_prefect.embedded.errors import BadRequest, Conflict, MethodNotAllowed, NotFound
 from deriva_ml_prefect.embedded.http import Request, Response
 
 
@@ -140,7 +140,7 @@ def make_elements(catalog: Catalog, target: Target, request: Request) -> Respons
         case "tables":
             document = read_object(read_json(request), "table")
             if document.get("schema_name", target.schema) != target.schema:
-                raise BadRequest(f"The schema_name of the document is not {target.schema}, as in the URL.")
+                raise Conflict(f"The schema_name of the document is not {target.schema}, as in the URL.")
             placed = {**document, "schema_name": target.schema}
             table, viewer, now = change_model(catalog, request, lambda draft: create_table(draft, placed))
             return json_answer(request, describe_table(viewer, table), now, 201)

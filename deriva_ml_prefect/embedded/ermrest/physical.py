@@ -13,11 +13,16 @@ from deriva_ml_prefect.embedded.ermrest.model import Column, ForeignKey, Key, Ta
 from deriva_ml_prefect.embedded.ermrest.types_catalog import storage_of_type
 from deriva_ml_prefect.embedded.errors import Conflict
 
+MOST_COLUMNS = 1600
+"""As PostgreSQL allows; SQLite would take some more."""
+
 
 def create_physical_table(connection: sqlite3.Connection, table: Table) -> None:
     """Make both SQLite tables; keys and foreign keys are indexed by their own functions."""
     columns = ", ".join(declared(column) for column in table.columns.values())
     rid = table.columns["RID"].physical
+    if len(table.columns) > MOST_COLUMNS:
+        raise Conflict(f"Table {table.name} has {len(table.columns)} columns; at most {MOST_COLUMNS} are possible.")
     connection.execute(f"CREATE TABLE {table.physical} ({columns})")
     connection.execute(f"CREATE TABLE {table.history} (until_ TEXT NOT NULL, {columns})")
     connection.execute(f"CREATE INDEX {table.history}_until ON {table.history} (until_)")
@@ -29,6 +34,9 @@ def declared(column: Column) -> str:
 
 
 def add_physical_column(connection: sqlite3.Connection, table: Table, column: Column) -> None:
+    (used,) = connection.execute("SELECT count(*) FROM pragma_table_info(?)", (table.history,)).fetchone()
+    if used > MOST_COLUMNS:
+        raise Conflict(f"Table {table.name} has had {used} columns, the past's among them: make a new table instead.")
     for name in (table.physical, table.history):
         connection.execute(f"ALTER TABLE {name} ADD COLUMN {declared(column)}")
 
@@ -51,7 +59,8 @@ def index_key(connection: sqlite3.Connection, table: Table, key: Key) -> None:
 def drop_key_index(connection: sqlite3.Connection, table: Table, key: Key) -> None:
     connection.execute(f'DROP INDEX IF EXISTS "key {key.rid}"')
     if key.columns == ("RID",):
-        connection.execute(f"CREATE INDEX {table.physical}_rid ON {table.physical} ({table.columns['RID'].physical})")
+        rid = table.columns["RID"].physical
+        connection.execute(f"CREATE INDEX IF NOT EXISTS {table.physical}_rid ON {table.physical} ({rid})")
 
 
 def index_foreign_key(connection: sqlite3.Connection, table: Table, fkey: ForeignKey) -> None:

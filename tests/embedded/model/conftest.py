@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,11 +49,12 @@ class Door:
     client: Client | None
 
     def send(self, method: str, path: str, document: Any = None, **headers: str) -> Answer:
-        content = document if isinstance(document, bytes) else b"" if document is None else orjson.dumps(document)
+        if not isinstance(document, bytes):
+            document = b"" if document is None else json.dumps(document).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         raw, _, query = f"{self.base}{path}".partition("?")
         request = Request(
-            method, raw, query, {"content-type": "application/json", **named}, WholeBody(content), self.client
+            method, raw, query, {"content-type": "application/json", **named}, WholeBody(document), self.client
         )
         try:
             response = self.service(request)
@@ -133,23 +135,28 @@ def fkey_document(columns: list[tuple[str, str, str]], to: list[tuple[str, str, 
 
 @pytest.fixture
 def documents() -> Any:
-    """`documents.table(...)` and `documents.fkey(...)`."""
+    """`documents.table(...)`, `documents.fkey(...)`, and `documents.pair(door)`, which makes what `pair` has."""
 
     class Documents:
         table = staticmethod(table_document)
         fkey = staticmethod(fkey_document)
+        pair = staticmethod(make_pair)
 
     return Documents
 
 
 @pytest.fixture
-def pair(door: Door, documents: Any) -> Door:
+def pair(door: Door) -> Door:
     """Schema S with parent P (id, x; keys id, and id with x) and child C (p, px, refers to P.id by p)."""
-    child = documents.table("C", {"p": "int4", "px": "text"}, [])
-    child["foreign_keys"] = [documents.fkey([("S", "C", "p")], [("S", "P", "id")])]
-    parent = documents.table(
+    make_pair(door)
+    return door
+
+
+def make_pair(door: Door) -> None:
+    child = table_document("C", {"p": "int4", "px": "text"}, [])
+    child["foreign_keys"] = [fkey_document([("S", "C", "p")], [("S", "P", "id")])]
+    parent = table_document(
         "P", {"id": {"type": {"typename": "int4"}, "nullok": False}, "x": "text"}, [["id"], ["id", "x"]]
     )
     made = door.post("/schema", {"schemas": {"S": {"tables": {"C": child, "P": parent}}}})
     assert made.status == 201, made
-    return door
