@@ -14,8 +14,8 @@ class ColumnDefinition(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(min_length=1, description="Name of the column")
-    type: BuiltinTypes = Field(description="ERMrest's type")
-    nullok: bool = Field(default=True, description="Whether it may be empty")
-    default: Any = Field(default=None, description="Value of rows that do not say one")
-    comment: str = Field(default="", description="What the column holds")
+    name: str = Field(min_length=1, description="Name of the column.")
+    type: BuiltinTypes = Field(description="ERMrest's type.")
+    nullok: bool = Field(default=True, description="Whether it may be empty.")
+    default: Any = Field(default=None, description="Value of rows that do not say one.")
+    comment: str = Field(default="", description="What the column holds.")

@@ -16,13 +16,13 @@ class DatasetSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rid: str = Field(description="RID of the dataset")
-    version: str | None = Field(default=None, description="Version to use, e.g. 2.1.0; empty: the current one")
-    materialize: bool = Field(default=True, description="Download the asset files; off: the tables only")
-    description: str = Field(default="", description="What the dataset is for, in this execution")
-    exclude_tables: list[str] | None = Field(default=None, description="Tables that the download leaves out")
-    timeout: list[int] | None = Field(default=None, description="[connect, read] in seconds, for this download")
-    fetch_concurrency: int = Field(default=8, ge=1, le=64, description="Asset files fetched at once, at most")
+    rid: str = Field(description="RID of the dataset.")
+    version: str | None = Field(default=None, description="Version to use, e.g. 2.1.0; empty: the current one.")
+    materialize: bool = Field(default=True, description="Download the asset files; off: the tables only.")
+    description: str = Field(default="", description="What the dataset is for, in this execution.")
+    exclude_tables: list[str] | None = Field(default=None, description="Tables that the download leaves out.")
+    timeout: list[int] | None = Field(default=None, description="[connect, read] in seconds, for this download.")
+    fetch_concurrency: int = Field(default=8, ge=1, le=64, description="Asset files fetched at once, at most.")
 
     @field_validator("rid")
     @classmethod

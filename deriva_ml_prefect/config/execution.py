@@ -27,15 +27,15 @@ class ExecutionSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    datasets: list[DatasetSpec] = Field(default_factory=list, description="Datasets to download")
+    datasets: list[DatasetSpec] = Field(default_factory=list, description="Datasets to download.")
     assets: list[AssetSpec | str] = Field(
-        default_factory=list, description="Assets to download: RIDs, or objects with rid and cache"
+        default_factory=list, description="Assets to download: RIDs, or objects with rid and cache."
     )
-    workflow: Workflow | None = Field(default=None, description="The code that runs; may come from the call instead")
-    description: str = Field(default="", description="What this run is about, in Markdown")
-    argv: list[str] = Field(default_factory=current_argv, description="Command line, kept for the record")
+    workflow: Workflow | None = Field(default=None, description="The code that runs; may come from the call instead.")
+    description: str = Field(default="", description="What this run is about, in Markdown.")
+    argv: list[str] = Field(default_factory=current_argv, description="Command line, kept for the record.")
     config_choices: dict[str, str] = Field(
-        default_factory=dict, description="Hydra group → chosen name, when run by deriva-ml-run"
+        default_factory=dict, description="Hydra group → chosen name, when run by deriva-ml-run."
     )
 
     @field_validator("datasets", mode="before")

@@ -16,16 +16,16 @@ class Workflow(BaseModel):
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
-    name: str = Field(default="", description="What the code does, in a few words")
-    workflow_type: list[str] = Field(default_factory=list, description="Terms of Workflow_Type, e.g. Training")
-    description: str = Field(default="", description="Markdown")
-    url: str | None = Field(default=None, description="Where the code is, at the commit that runs")
-    version: str | None = Field(default=None, description="Version of the code's project")
-    checksum: str | None = Field(default=None, description="Git object id of the file that runs")
-    rid: str | None = Field(default=None, description="RID of the row, when the catalog has one")
-    is_notebook: bool = Field(default=False, description="Whether the code is a Jupyter notebook")
-    git_root: str | None = Field(default=None, description="Top folder of the code's repository")
-    allow_dirty: bool = Field(default=False, description="Whether uncommitted changes pass without a warning")
+    name: str = Field(default="", description="What the code does, in a few words.")
+    workflow_type: list[str] = Field(default_factory=list, description="Terms of Workflow_Type, e.g. Training.")
+    description: str = Field(default="", description="Markdown.")
+    url: str | None = Field(default=None, description="Where the code is, at the commit that runs.")
+    version: str | None = Field(default=None, description="Version of the code's project.")
+    checksum: str | None = Field(default=None, description="Git object id of the file that runs.")
+    rid: str | None = Field(default=None, description="RID of the row, when the catalog has one.")
+    is_notebook: bool = Field(default=False, description="Whether the code is a Jupyter notebook.")
+    git_root: str | None = Field(default=None, description="Top folder of the code's repository.")
+    allow_dirty: bool = Field(default=False, description="Whether uncommitted changes pass without a warning.")
 
     @field_validator("workflow_type", mode="before")
     @classmethod
