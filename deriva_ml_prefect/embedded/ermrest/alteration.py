@@ -19,6 +19,10 @@ from deriva_ml_prefect.embedded.ermrest.acl import (
 from deriva_ml_prefect.embedded.ermrest.controls import read_acls, read_bindings
 from deriva_ml_prefect.embedded.ermrest.definition import (
     SYSTEM_COLUMNS,
+)
+from deriva_ml_prefect.embedded.ermrest.documents import SYSTEM_DEFAULTS
+from deriva_ml_prefect.embedded.ermrest.draft import Draft, change_foreign_keys, put_schema, put_table
+from deriva_ml_prefect.embedded.ermrest.fields import (
     read_action,
     read_annotations,
     read_comment,
@@ -26,8 +30,6 @@ from deriva_ml_prefect.embedded.ermrest.definition import (
     read_name,
     read_object,
 )
-from deriva_ml_prefect.embedded.ermrest.documents import SYSTEM_DEFAULTS
-from deriva_ml_prefect.embedded.ermrest.draft import Draft, change_foreign_keys, put_schema, put_table
 from deriva_ml_prefect.embedded.ermrest.model import Column, ForeignKey, Json, Key, Schema, Table, TableName
 from deriva_ml_prefect.embedded.ermrest.physical import has_nulls
 from deriva_ml_prefect.embedded.ermrest.retype import retype_column

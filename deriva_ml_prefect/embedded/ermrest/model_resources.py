@@ -26,8 +26,6 @@ from deriva_ml_prefect.embedded.ermrest.definition import (
     add_key,
     create_schema,
     create_table,
-    read_list,
-    read_object,
 )
 from deriva_ml_prefect.embedded.ermrest.documents import (
     Viewer,
@@ -46,6 +44,10 @@ from deriva_ml_prefect.embedded.ermrest.elements import (
     find_key,
     find_schema,
     find_table,
+)
+from deriva_ml_prefect.embedded.ermrest.fields import (
+    read_list,
+    read_object,
 )
 from deriva_ml_prefect.embedded.ermrest.model import ForeignKey, Json, Model, Schema, Table, TableName
 from deriva_ml_prefect.embedded.ermrest.model_url import Target

@@ -31,9 +31,11 @@ from deriva_ml_prefect.embedded.ermrest.catalogs import Catalog
 from deriva_ml_prefect.embedded.ermrest.change import change_model
 from deriva_ml_prefect.embedded.ermrest.clock import Moment
 from deriva_ml_prefect.embedded.ermrest.controls import Subject, read_acl, read_acls, read_binding, read_bindings
-from deriva_ml_prefect.embedded.ermrest.definition import read_object
 from deriva_ml_prefect.embedded.ermrest.draft import Draft, put_schema, put_table, set_catalog_parts
 from deriva_ml_prefect.embedded.ermrest.elements import Element, find_element, find_table
+from deriva_ml_prefect.embedded.ermrest.fields import (
+    read_object,
+)
 from deriva_ml_prefect.embedded.ermrest.model import Column, ForeignKey, Json, Key, Model, Schema, Table
 from deriva_ml_prefect.embedded.ermrest.model_url import Target
 from deriva_ml_prefect.embedded.ermrest.preconditions import unchanged
