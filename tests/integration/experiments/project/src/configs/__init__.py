@@ -1,0 +1,1 @@
+"""Configurations of the test's project."""
