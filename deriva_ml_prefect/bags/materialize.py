@@ -6,6 +6,7 @@ no other kind of address is followed at all. Redirects are not followed.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -40,13 +41,15 @@ def materialize_bag(
         _check_source(catalog, entry)
     missing = [entry for entry in entries if not _is_there(bag, entry)]
     done = 0
+    counting = threading.Lock()
 
     def fetch(entry: PayloadFile) -> None:
         nonlocal done
         _fetch(catalog, bag, entry)
-        done += 1
-        if progress is not None:
-            progress(done, len(missing))
+        with counting:
+            done += 1
+            if progress is not None:
+                progress(done, len(missing))
 
     outcomes = run_parallel(missing, fetch, width_limit=concurrency, overloads=lambda: catalog.client.overloads)
     failed = [(outcome.job, outcome.error) for outcome in outcomes if outcome.error is not None]
