@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Final
 
 from deriva_ml_prefect.embedded.ermrest.acl import (
@@ -19,6 +18,7 @@ from deriva_ml_prefect.embedded.ermrest.acl import (
 )
 from deriva_ml_prefect.embedded.ermrest.catalogs import Catalog, Writing
 from deriva_ml_prefect.embedded.ermrest.clock import allocate_column_serials, note_rids
+from deriva_ml_prefect.embedded.ermrest.echo import Echo, add_batch, finished
 from deriva_ml_prefect.embedded.ermrest.input import LARGEST_BODY, read_columns
 from deriva_ml_prefect.embedded.ermrest.model import Column, Model, Table
 from deriva_ml_prefect.embedded.ermrest.negotiation import form_headers, input_form, negotiate
@@ -84,12 +84,20 @@ def answer_insert(catalog: Catalog, tree: DataRequest, options: Options, request
         named = [(column.name, column) for column in insertion.given]
         ignored = [column.name for column in insertion.filled]
         change = Change(writing)
+        form = negotiate(request, options, in_form)
+        echo = Echo(shape_of(table), form)
+        keys: set[tuple[Stored, ...]] = set()
         for columns in read_columns(in_form, body, named, ignored):
-            insert_batch(change, insertion, columns)
+            refuse_equal(insertion, columns, keys)
+            stored = insert_batch(change, insertion, columns)
+            if stored and not insertion.skip_conflicts:
+                add_batch(echo, stored)
         check_inserted(change, insertion, before)
         finish(change)
-        form = negotiate(request, options, in_form)
-        answer = b"".join(render_inserted(writing.connection, table, before, form))
+        if insertion.skip_conflicts:
+            answer = b"".join(render_inserted(writing.connection, table, before, form))
+        else:
+            answer = finished(echo)
         return Response(200, (*form_headers(form, options), *tagged(request, writing.now)), answer)
 
 
@@ -128,13 +136,16 @@ def last_row(connection: sqlite3.Connection, table: Table) -> int:
     return int(connection.execute(f"SELECT ifnull(max(rowid), 0) FROM {table.physical}").fetchone()[0])
 
 
-def insert_batch(change: Change, insertion: Insertion, given: Rows) -> None:
-    """Insert rows, of which `given` has the values of the given columns. Raises Conflict for nulls and equal keys."""
+def insert_batch(change: Change, insertion: Insertion, given: Rows) -> Rows:
+    """Insert rows, of which `given` has the values of the given columns; returns those of all the table's columns.
+
+    Raises Conflict for nulls and equal keys.
+    """
     count = len(given[0]) if given else 0
     if count == 0:
-        return
+        return []
     table = insertion.table
-    values: dict[str, Iterable[Stored]] = {
+    values: dict[str, Sequence[Stored]] = {
         column.name: cells for column, cells in zip(insertion.given, given, strict=True)
     }
     for column in insertion.filled:
@@ -145,47 +156,55 @@ def insert_batch(change: Change, insertion: Insertion, given: Rows) -> None:
             values[column.name] = _put_rids(values[column.name], rids)
     for column in table.columns.values():
         cells = values[column.name]
-        if not column.nullok and isinstance(cells, list | tuple) and None in cells:
+        if not column.nullok and None in cells:
             raise null_conflict(table, column.name)
     names = ", ".join(column.physical for column in table.columns.values())
     marks = ", ".join("?" * len(table.columns))
     otherwise = " ON CONFLICT DO NOTHING" if insertion.skip_conflicts else ""
-    _refuse_equal(insertion, given)
+    stored = [values[name] for name in table.columns]
     try:
         change.connection.executemany(
             f"INSERT INTO {table.physical} ({names}) VALUES ({marks}){otherwise}",
-            zip(*(values[name] for name in table.columns), strict=False),
+            zip(*stored, strict=True),
         )
     except sqlite3.IntegrityError as error:
         raise key_conflict(table, error) from None
+    return stored
 
 
-def _refuse_equal(insertion: Insertion, given: Rows) -> None:
-    """Raise BadRequest for rows of the body that are equal in all columns of all keys that are given."""
+def refuse_equal(insertion: Insertion, given: Rows, seen: set[tuple[Stored, ...]]) -> None:
+    """Raise BadRequest for rows of the body that are equal in all columns of all keys that are given.
+
+    `seen` has the keys of the batches before, and gets those of this one.
+    """
     keys = {name for key in insertion.table.keys for name in key.columns if key.columns != ("RID",)}
     cells = [values for column, values in zip(insertion.given, given, strict=True) if column.name in keys]
-    if cells and len(set(zip(*cells, strict=True))) < len(cells[0]):
+    if not cells:
+        return
+    before = len(seen)
+    seen.update(zip(*cells, strict=True))
+    if len(seen) < before + len(cells[0]):
         raise BadRequest("Two rows of the body have the same keys.")
 
 
-def fill_column(change: Change, column: Column, count: int) -> Iterable[Stored]:
+def fill_column(change: Change, column: Column, count: int) -> Sequence[Stored]:
     """Values for a column that the client does not give."""
     now = change.writing.now.text
     fixed = {"RCT": now, "RMT": now, "RCB": change.client_id, "RMB": change.client_id}
     if column.name == "RID":
         return new_rids(change.connection, count)
     if column.name in fixed:
-        return repeat(fixed[column.name])
+        return [fixed[column.name]] * count
     if column.type.scalar.startswith("serial") and not column.type.is_array:
         return list(allocate_column_serials(change.connection, column.physical, count))
     (value,) = cast_json_column(column, [column.default]) if column.default is not None else (None,)
     return [value] * count
 
 
-def _put_rids(cells: Iterable[Stored], rids: Iterable[Stored]) -> list[Stored]:
+def _put_rids(cells: Sequence[Stored], rids: Sequence[Stored]) -> list[Stored]:
     return [
         cell.replace("{RID}", str(rid)) if isinstance(cell, str) and "{RID}" in cell else cell
-        for cell, rid in zip(cells, rids, strict=False)
+        for cell, rid in zip(cells, rids, strict=True)
     ]
 
 
@@ -237,5 +256,8 @@ def render_inserted(connection: sqlite3.Connection, table: Table, before: int, f
     columns = tuple(table.columns.values())
     names = ", ".join(f"{column.physical} AS o{i}" for i, column in enumerate(columns))
     query = Query(f"SELECT {names} FROM {table.physical} WHERE rowid > ?1 ORDER BY rowid", (before,))
-    shape = Shape(tuple(column.name for column in columns), tuple(column.type for column in columns))
-    return render(connection, query, shape, form)
+    return render(connection, query, shape_of(table), form)
+
+
+def shape_of(table: Table) -> Shape:
+    return Shape(tuple(table.columns), tuple(column.type for column in table.columns.values()))

@@ -106,6 +106,17 @@ def test_duplicates_within_a_request(filled: Any) -> None:
     assert filled.send("PUT", "/attributegroup/S:T/id;t", [{"id": 1, "t": "a"}, {"id": 1, "t": "b"}]).status_code == 400
 
 
+def test_duplicates_far_apart(catalog: Any) -> None:
+    catalog.make_table("T", {"id": "int4!"}, [["id"]])
+    text = "id\n" + "".join(f"{n}\n" for n in range(7000)) + "3\n"
+    for query in ("", "?onconflict=skip"):
+        answer = catalog.send(
+            "POST", f"/entity/S:T{query}", content=text.encode(), headers={"content-type": "text/csv"}
+        )
+        assert answer.status_code == 400
+    assert catalog.rows("/aggregate/S:T/n:=cnt(*)") == [{"n": 0}]
+
+
 def test_leases(catalog: Any, embedded_server: Any) -> None:
     catalog.make_table("T", {"v": "text"}, [])
     lease = catalog.send("POST", "/entity/public:ERMrest_RID_Lease", [{"ID": "one"}]).json()[0]["RID"]
