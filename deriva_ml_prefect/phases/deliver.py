@@ -93,10 +93,14 @@ class _Progress:
         self.lock = threading.Lock()
 
     def told(self, item: Planned) -> Told:
-        def count(so_far: int) -> None:
+        with self.lock:
+            # what an earlier try sent is told again by this one
+            self.completed -= self.sent.pop(item.effect.key, 0)
+
+        def count(size: int) -> None:
             with self.lock:
-                self.completed += so_far - self.sent.get(item.effect.key, 0)
-                self.sent[item.effect.key] = so_far
+                self.completed += size
+                self.sent[item.effect.key] = self.sent.get(item.effect.key, 0) + size
                 self._tell(
                     item, "uploading_chunks" if item.effect.size > self.chunk_size else "uploading", self.files + 1
                 )

@@ -54,7 +54,7 @@ def add_members(
     for table, rids in members.items():
         for rid in rids:
             check_rid(rid, f"Member of table {table}")
-    dataset_members.add_members(catalog_for(address), dataset_rid, {table: rids for table, rids in members.items()})
+    dataset_members.add_members(catalog_for(address), dataset_rid, {**members})
     raise_version(
         address, dataset_rid, VersionPart.minor, description=description or "Added members", execution_rid=execution_rid
     )

@@ -61,7 +61,7 @@ class UploadOptions:
 
 
 Told = Callable[[int], None]
-"""Told how many bytes of the one file have gone so far."""
+"""Told how many bytes have gone since it was told last."""
 
 
 def send(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Receipt:

@@ -52,8 +52,8 @@ def register_file(context: Context, request: Registration) -> StagedFile:
     metadata = {name: _plain(value) for name, value in request.metadata.items()}
     _check_metadata(table, metadata)
     source = Path(request.file_name)
-    exists = not request.always_new and source.exists()
-    name = check_filename(request.rename_file or source.name)
+    name = check_filename(request.rename_file or (request.file_name if request.always_new else source.name))
+    exists = not request.always_new and _exists(source)
     if not exists and not request.always_new and len(source.parts) > 1:
         raise DerivaMLValidationError(
             f"There is no file {request.file_name}. Give the path of an existing file, or a bare name for a new one."
@@ -84,6 +84,16 @@ def register_file(context: Context, request: Registration) -> StagedFile:
     else:
         manifest.rewrite(context.folder, context.rid, journal_files.list_files(journal, context.rid))
     return stored
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as e:
+        raise DerivaMLValidationError(f"{str(path)[:200]!r} cannot be read: {e}. Give another path.") from e
+    return True
 
 
 def _check_open(context: Context) -> None:
