@@ -36,7 +36,7 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]
     @classmethod
     def of(cls, path: Path, facts: AssetFacts, describe: Describe | None = None) -> AssetFilePath:
         """`path` with its facts; `describe` is given for registered files, whose description may still change."""
-        made = cls(path)
+        made: AssetFilePath = super()._from_parts((path,)) if sys.version_info < (3, 12) else cls(path)
         made._facts = facts
         made._describe = describe
         return made
@@ -45,10 +45,16 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]
         return Path(*segments)
 
     if sys.version_info < (3, 12):
+        # the two ways in which pathlib makes a path from another one
 
         @classmethod
         def _from_parsed_parts(cls, drv: str, root: str, parts: list[str]) -> Path:
-            made: Path = Path._from_parsed_parts(drv, root, parts)  # type: ignore[attr-defined]
+            made: Path = type(Path())._from_parsed_parts(drv, root, parts)  # type: ignore[attr-defined]
+            return made
+
+        @classmethod
+        def _from_parts(cls, args: Any) -> Path:
+            made: Path = type(Path())._from_parts(args)  # type: ignore[attr-defined]
             return made
 
     def __reduce__(self) -> Any:
