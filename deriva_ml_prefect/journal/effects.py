@@ -56,6 +56,14 @@ def plan_effects(journal: Journal, rid: RID, effects: Iterable[Effect]) -> list[
     return [_planned(row) for row in found if row is not None]
 
 
+def drop_undelivered_rows(journal: Journal, rid: RID) -> None:
+    """Forget planned rows without a receipt: a batch is named by its content, which may have changed since.
+
+    Bytes stay, since their upload jobs are taken up again.
+    """
+    journal.write("drop_undelivered_rows", execution_rid=rid, position=int(Order.bytes))
+
+
 def undelivered(journal: Journal, rid: RID) -> list[Planned]:
     """Effects without a receipt, in order."""
     return [_planned(row) for row in journal.rows("select_undelivered_effects", execution_rid=rid)]

@@ -185,6 +185,10 @@ SELECT * FROM execution_state__effects WHERE execution_rid = :execution_rid AND 
 SELECT * FROM execution_state__effects WHERE execution_rid = :execution_rid AND state <> 'delivered'
 ORDER BY position, key;
 
+-- name: drop_undelivered_rows
+-- Rows that were planned and not delivered: what is still wanted of them is planned anew.
+DELETE FROM execution_state__effects WHERE execution_rid = :execution_rid AND state <> 'delivered' AND position > :position;
+
 -- name: write_effect_progress
 -- Where to take an effect up again.
 UPDATE execution_state__effects SET progress = :progress WHERE execution_rid = :execution_rid AND key = :key;

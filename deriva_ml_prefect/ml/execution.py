@@ -29,6 +29,7 @@ from deriva_ml_prefect.phases.close import check_complete
 from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of
 from deriva_ml_prefect.phases.send import CHUNK_SIZE, UploadOptions
 from deriva_ml_prefect.values.names import AssetRole, ExecMetadataType, MLAsset
+from deriva_ml_prefect.values.objects import check_filename
 from deriva_ml_prefect.values.progress import ProgressCallback
 from deriva_ml_prefect.values.status import ExecutionStatus
 
@@ -172,7 +173,7 @@ class Execution:
     def metrics_file(self, filename: str = METRICS_FILE) -> AssetFilePath:
         """The file for metrics, registered at first call; each name is a file of its own."""
         known = journal_files.read_file(
-            journal_of(self.context), self.context.rid, f"{MLAsset.execution_metadata}/{filename}"
+            journal_of(self.context), self.context.rid, f"{MLAsset.execution_metadata}/{check_filename(filename)}"
         )
         if known is not None:
             return self._path(known)

@@ -15,6 +15,7 @@ from typing import Any
 from deriva_ml_prefect.catalog import assets, vocabulary
 from deriva_ml_prefect.config.execution import refuse_nan
 from deriva_ml_prefect.exceptions import DerivaMLReadOnlyError, DerivaMLValidationError
+from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal import manifest
@@ -260,10 +261,14 @@ def _identity(path: Path) -> tuple[int, int, int]:
 
 
 def seal_outputs(context: Context) -> None:
-    """Seal every registered file that is there; those that are not written yet are left for `stage_outputs` to name."""
+    """Seal every registered file that can be; what is missing or cannot be read is left for `stage_outputs` to name."""
     for file in journal_files.list_files(journal_of(context), context.rid, unsent=True):
-        if file.path.exists():
-            seal_file(context, file)
+        try:
+            if file.path.exists():
+                seal_file(context, file)
+        except (DerivaMLValidationError, OSError) as e:
+            # the user's code has ended well, and its end must be recorded; the upload will be refused
+            logger.warning("Execution %s: file %s is not ready to be uploaded: %s", context.rid, file.key, e)
 
 
 def stage_outputs(context: Context) -> Context:
@@ -271,6 +276,7 @@ def stage_outputs(context: Context) -> Context:
 
     Nothing has been sent when it is raised, and everything stays staged.
     """
+    journal_effects.drop_undelivered_rows(journal_of(context), context.rid)
     files = journal_files.list_files(journal_of(context), context.rid, unsent=True)
     catalog = catalog_of(context)
     problems: list[str] = []
