@@ -1,0 +1,28 @@
+"""One workflow for the executions of a test, and what the catalog has of an execution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from deriva_ml_prefect.config.execution import ExecutionSpec
+from deriva_ml_prefect.config.workflow import Workflow
+from deriva_ml_prefect.ml.deriva_ml import DerivaML
+from deriva_ml_prefect.ml.execution import Execution
+
+
+@pytest.fixture
+def workflow(ml: DerivaML) -> Workflow:
+    return ml.create_workflow("Life cycle", "Training", "Runs of the tests")
+
+
+@pytest.fixture
+def begin(ml: DerivaML, workflow: Workflow) -> Callable[..., Execution]:
+    """Create an execution; keywords go to its configuration."""
+
+    def create(**values: Any) -> Execution:
+        return ml.create_execution(ExecutionSpec(workflow=workflow, **values))
+
+    return create

@@ -1,0 +1,361 @@
+"""Registered files: the three modes, names, types, metadata, and what of them reaches the catalog."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deriva_ml_prefect.exceptions import (
+    DerivaMLInvalidTerm,
+    DerivaMLReadOnlyError,
+    DerivaMLTableNotFound,
+    DerivaMLTableTypeError,
+    DerivaMLValidationError,
+)
+from deriva_ml_prefect.journal.manifest import FILE_NAME, read_manifest
+from deriva_ml_prefect.ml.deriva_ml import DerivaML
+from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.values.records import AssetRecord
+from deriva_ml_prefect.values.status import ExecutionStatus
+
+Begin = Callable[..., Execution]
+S = ExecutionStatus
+
+
+def made(ml: DerivaML, exe: Execution) -> dict[str, AssetRecord]:
+    """Assets that the execution made in tables of the lab, by file name."""
+    summary = ml.summarize_execution(exe.execution_rid)
+    return {str(a.filename): a for a in summary.output_assets if a.asset_table != "Execution_Metadata"}
+
+
+def content(ml: DerivaML, exe: Execution, asset: AssetRecord, folder: Path) -> bytes:
+    return Path(exe.download_asset(asset.rid, folder, update_catalog=False)).read_bytes()
+
+
+def manifest(exe: Execution) -> dict[str, Any]:
+    assets: dict[str, Any] = read_manifest(exe.context.folder)["assets"]
+    return assets
+
+
+def test_three_modes_and_rename(ml: DerivaML, begin: Begin, tmp_path: Path) -> None:
+    linked, copied = tmp_path / "linked.png", tmp_path / "copied.png"
+    linked.write_bytes(b"linked")
+    copied.write_bytes(b"copied")
+    with begin() as exe:
+        new = exe.asset_file_path("Image", "new.png")
+        new.write_bytes(b"new")
+        a = exe.asset_file_path("Image", str(linked))
+        b = exe.asset_file_path("Image", copied, copy_file=True)
+        c = exe.asset_file_path("Image", linked, rename_file="renamed.png")
+        d = exe.asset_file_path("Image", "bare.png", rename_file="named.png")
+        d.write_bytes(b"bare")
+        assert [path.is_symlink() for path in (new, a, b, c)] == [False, True, False, True]
+        copied.write_bytes(b"changed after the copy")
+        modes = [entry["mode"] for entry in manifest(exe).values() if entry["asset_table"] == "Image"]
+        assert modes == ["new", "symlink", "copy", "symlink", "new"]
+    uploaded = exe.upload_execution_outputs()
+    files = {path.file_name: path for path in uploaded["Image"]}
+    assert set(files) == {"new.png", "linked.png", "copied.png", "renamed.png", "named.png"}
+    found = made(ml, exe)
+    wanted = {"new.png": b"new", "linked.png": b"linked", "copied.png": b"copied"}
+    wanted |= {"renamed.png": b"linked", "named.png": b"bare"}
+    for name, data in wanted.items():
+        assert found[name].md5 == hashlib.md5(data).hexdigest()
+        assert found[name].length == len(data)
+        assert found[name].rid == files[name].asset_rid
+        assert content(ml, exe, found[name], tmp_path / "back") == data
+    assert linked.read_bytes() == b"linked"
+
+
+def test_types_metadata_and_description(ml: DerivaML, begin: Begin) -> None:
+    with begin() as exe:
+        plain = exe.asset_file_path("Image", "plain.png")
+        full = exe.asset_file_path(
+            "Image",
+            "full.png",
+            asset_types=["Image", "Derived"],
+            metadata={"Camera": "A"},
+            Exposure=7,
+            description="a description",
+        )
+        later = exe.asset_file_path("Image", "later.png", asset_types="Derived")
+        for path in (plain, full, later):
+            path.write_bytes(path.file_name.encode())
+        later.set_metadata("Camera", "B")
+        later.set_metadata("Exposure", 8)
+        later.set_asset_types(["Image"])
+        later.set_description("said later")
+        assert later.metadata == {"Camera": "B", "Exposure": 8}
+        assert manifest(exe)["Image/later.png"]["metadata"] == {"Camera": "B", "Exposure": 8}
+    exe.upload_execution_outputs()
+    found = made(ml, exe)
+    assert found["plain.png"].asset_types == ("Image",)
+    assert set(found["full.png"].asset_types) == {"Image", "Derived"}
+    assert found["full.png"].description == "a description"
+    assert found["full.png"].metadata == {"Camera": "A", "Exposure": 7}
+    assert found["later.png"].asset_types == ("Image",)
+    assert found["later.png"].description == "said later"
+    assert found["later.png"].metadata == {"Camera": "B", "Exposure": 8}
+    with pytest.raises(DerivaMLReadOnlyError, match="in the catalog already"):
+        later.set_metadata("Camera", "C")
+
+
+def test_file_of_metrics(ml: DerivaML, begin: Begin) -> None:
+    with begin() as exe:
+        for epoch in range(3):
+            with exe.metrics_file().open("a") as stream:
+                stream.write(json.dumps({"epoch": epoch}) + "\n")
+        exe.metrics_file("other.jsonl").write_text("{}\n")
+    exe.upload_execution_outputs()
+    files = {a.filename: a for a in ml.summarize_execution(exe.execution_rid).output_assets}
+    assert files["metrics.jsonl"].asset_types == ("Metrics_File",)
+    assert files["metrics.jsonl"].length == 3 * len('{"epoch": 0}\n')
+    assert files["other.jsonl"].asset_table == "Execution_Metadata"
+
+
+def test_path_derives_plain_paths_and_can_be_pickled(begin: Begin) -> None:
+    exe = begin()
+    path = exe.asset_file_path("Image", "p.png")
+    assert type(path.parent) is type(Path())
+    assert type(path / "x") is type(Path())
+    assert type(path.with_suffix(".txt")) is type(Path())
+    assert path.resolve() == path
+    assert str(path.parent / "x").endswith("/staged/Image/x")
+    path.write_text("x")
+    assert path.rename(path.parent / "moved").read_text() == "x"
+    again = pickle.loads(pickle.dumps(path))
+    assert again == path
+    assert again.asset_table == "Image"
+
+
+NAMES = [
+    "a.b.txt",
+    "README",
+    "müller – ß.txt",  # noqa: RUF001
+    "x" * 251 + ".txt",
+    ".hidden",
+    "trailing.",
+    "trailing ",
+    "-dash",
+    "a%2Fb",
+    "100%00.txt",
+    "a;upload",
+    "a:version",
+    "a?b#c&d*e",
+    "e\u0301.txt",
+    "\u00e9.txt",
+    "CASE.txt",
+    "case.txt",
+    "\u202egnp.txt",
+    "🧪.txt",
+    "a,b'c\"d.txt",
+]
+
+
+def test_names_that_are_carried_exactly(ml: DerivaML, begin: Begin, tmp_path: Path) -> None:
+    with begin() as exe:
+        for name in NAMES:
+            exe.asset_file_path("Image", name).write_bytes(name.encode())
+            assert list(manifest(exe))[-1] == f"Image/{name}"
+    uploaded = exe.upload_execution_outputs()
+    assert sorted(path.file_name for path in uploaded["Image"]) == sorted(NAMES)
+    found = made(ml, exe)
+    assert set(found) == set(NAMES)
+    for name in NAMES:
+        folder = tmp_path / hashlib.md5(name.encode()).hexdigest()
+        back = exe.download_asset(found[name].rid, folder, update_catalog=False)
+        assert back.name == name
+        assert back.read_bytes() == name.encode()
+
+
+HOSTILE = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "/etc/nothing-here",
+    "a/b",
+    "a\\b",
+    "a\0b",
+    "a\nb",
+    "a\tb",
+    "\x7f",
+    "x" * 256,
+    "ß" * 128,
+]
+HOSTILE += ["x" * 5000, "lone\ud800", os.fsdecode(b"bytes\xff.txt")]
+
+
+def test_hostile_names_are_refused(begin: Begin, tmp_path: Path) -> None:
+    source = tmp_path / "source.png"
+    source.write_bytes(b"x")
+    exe = begin()
+    waiting = len(exe.staged().files)
+    for name in HOSTILE:
+        with pytest.raises(DerivaMLValidationError):
+            exe.asset_file_path("Image", name)
+        with pytest.raises(DerivaMLValidationError):
+            exe.asset_file_path("Image", source, rename_file=name or ".")
+        with pytest.raises(DerivaMLValidationError):
+            exe.metrics_file(name)
+    assert len(exe.staged().files) == waiting
+    assert not (exe.context.staged / "Image").exists() or not list((exe.context.staged / "Image").iterdir())
+
+
+def test_what_is_no_regular_file_is_refused(begin: Begin, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    exe = begin()
+    for name in ("folder", "pipe", "loop"):
+        with pytest.raises(DerivaMLValidationError):
+            exe.asset_file_path("Image", tmp_path / name)
+    with pytest.raises(DerivaMLValidationError):
+        exe.asset_file_path("Image", "/dev/null")
+
+
+def test_wrong_tables_columns_and_values_are_refused(begin: Begin) -> None:
+    exe = begin()
+    with pytest.raises(DerivaMLTableNotFound):
+        exe.asset_file_path("Nothing", "a.png")
+    with pytest.raises(DerivaMLTableTypeError):
+        exe.asset_file_path("Subject", "a.png")
+    with pytest.raises(DerivaMLValidationError, match="no metadata column Lens"):
+        exe.asset_file_path("Image", "a.png", metadata={"Lens": "x"})
+    with pytest.raises(DerivaMLValidationError, match="nan"):
+        exe.asset_file_path("Image", "a.png", Exposure=float("nan"))
+    path = exe.asset_file_path("Image", "b.png")
+    with pytest.raises(DerivaMLValidationError, match="no metadata column Lens"):
+        path.set_metadata("Lens", "x")
+    assert path.metadata == {}
+
+
+def test_manifest_is_a_document_after_each_registration(begin: Begin) -> None:
+    exe = begin()
+    begun = set(manifest(exe))
+    for i in range(25):
+        exe.asset_file_path("Image", f"{i}.png", description=f'"{i}"\n}}}}')
+        assert set(manifest(exe)) - begun == {f"Image/{n}.png" for n in range(i + 1)}
+    exe.asset_file_path("Image", "3.png", description="again")
+    entries = manifest(exe)
+    assert len(entries) == len(begun) + 25
+    assert entries["Image/3.png"]["description"] == "again"
+    path = exe.context.folder / FILE_NAME
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(ValueError, match=r"."):
+        read_manifest(exe.context.folder)
+    exe.ml.resume_execution(exe.execution_rid)
+    assert manifest(exe) == entries
+
+
+def refused(exe: Execution, error: type[Exception], match: str) -> None:
+    """An upload that fails before anything is sent, and leaves the execution Failed."""
+    requests = exe.ml._catalog.client
+    with pytest.raises(error, match=match):
+        exe.upload_execution_outputs(retry_delay=0)
+    assert exe.status is S.Failed
+    assert exe.ml.lookup_execution(exe.execution_rid).status is S.Failed
+    assert exe.ml.lookup_execution(exe.execution_rid).status_detail
+    assert not made(exe.ml, exe)
+    assert requests is exe.ml._catalog.client
+
+
+def test_missing_file(ml: DerivaML, begin: Begin) -> None:
+    with begin() as exe:
+        exe.asset_file_path("Image", "there.png").write_bytes(b"there")
+        missing = exe.asset_file_path("Image", "missing.png")
+    refused(exe, DerivaMLValidationError, r"Image/missing.png: it was registered but never written")
+    missing.write_bytes(b"now it is")
+    exe.upload_execution_outputs()
+    assert set(made(ml, exe)) == {"there.png", "missing.png"}
+    assert exe.status is S.Uploaded
+
+
+def test_source_that_is_gone(ml: DerivaML, begin: Begin, tmp_path: Path) -> None:
+    source = tmp_path / "gone.png"
+    source.write_bytes(b"here")
+    with begin() as exe:
+        exe.asset_file_path("Image", source)
+    source.unlink()
+    refused(exe, DerivaMLValidationError, r"gone.png: its source .* is gone")
+    source.write_bytes(b"here")
+    exe.asset_file_path("Image", source)
+    exe.upload_execution_outputs()
+    assert set(made(ml, exe)) == {"gone.png"}
+
+
+def test_source_changed_after_it_was_sealed(ml: DerivaML, begin: Begin, tmp_path: Path) -> None:
+    source = tmp_path / "changed.png"
+    source.write_bytes(b"first")
+    with begin() as exe:
+        exe.asset_file_path("Image", source)
+    source.write_bytes(b"second, longer")
+    refused(exe, DerivaMLValidationError, "was changed after")
+    exe.asset_file_path("Image", source)
+    exe.upload_execution_outputs()
+    assert made(ml, exe)["changed.png"].length == len(b"second, longer")
+
+
+def test_required_metadata_that_is_missing(ml: DerivaML, begin: Begin) -> None:
+    with begin() as exe:
+        path = exe.asset_file_path("Scan", "scan.png")
+        path.write_bytes(b"scan")
+    refused(exe, DerivaMLValidationError, "needs metadata Site")
+    path.set_metadata("Site", "Lübeck")
+    exe.upload_execution_outputs()
+    assert made(ml, exe)["scan.png"].metadata == {"Site": "Lübeck"}
+
+
+def test_unknown_asset_type(ml: DerivaML, begin: Begin) -> None:
+    with begin() as exe:
+        path = exe.asset_file_path("Image", "typed.png", asset_types=["Derivd"])
+        path.write_bytes(b"typed")
+    refused(exe, DerivaMLInvalidTerm, "Derivd")
+    path.set_asset_types(["Derived"])
+    exe.upload_execution_outputs()
+    assert made(ml, exe)["typed.png"].asset_types == ("Derived",)
+
+
+def test_row_that_the_catalog_refuses(ml: DerivaML, begin: Begin) -> None:
+    """The value of a metadata column is not of its type: found by the catalog, when the bytes are there already."""
+    with begin() as exe:
+        path = exe.asset_file_path("Image", "typed-wrong.png", Exposure="not a number")
+        path.write_bytes(b"typed wrong")
+    with pytest.raises(Exception, match=r"rows/Image"):
+        exe.upload_execution_outputs(retry_delay=0)
+    assert exe.status is S.Failed
+    assert not made(ml, exe)
+    path.set_metadata("Exposure", 5)
+    exe.upload_execution_outputs(retry_delay=0)
+    assert exe.status is S.Uploaded
+    assert made(ml, exe)["typed-wrong.png"].metadata["Exposure"] == 5
+
+
+def test_folder_where_a_file_was_to_be_written(ml: DerivaML, begin: Begin) -> None:
+    with begin() as exe:
+        path = exe.asset_file_path("Image", "folder.png")
+        path.mkdir()
+    assert exe.status is S.Stopped
+    refused(exe, DerivaMLValidationError, "is a folder")
+    path.rmdir()
+    path.write_bytes(b"a file")
+    exe.upload_execution_outputs()
+    assert set(made(ml, exe)) == {"folder.png"}
+
+
+def test_empty_file_and_equal_files(ml: DerivaML, begin: Begin) -> None:
+    with begin() as exe:
+        exe.asset_file_path("Image", "empty.png").write_bytes(b"")
+        exe.asset_file_path("Image", "same-1.png").write_bytes(b"same")
+        exe.asset_file_path("Image", "same-2.png").write_bytes(b"same")
+    exe.upload_execution_outputs()
+    found = made(ml, exe)
+    assert found["empty.png"].length == 0
+    assert found["same-1.png"].rid != found["same-2.png"].rid
