@@ -13,6 +13,7 @@ from deriva_ml_prefect.journal import executions, ownership
 from deriva_ml_prefect.journal.executions import Step
 from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
 from deriva_ml_prefect.phases.door import door_of
+from deriva_ml_prefect.phases.scrubbing import scrubber
 from deriva_ml_prefect.values.status import ExecutionStatus, check_transition
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,9 @@ def advance(context: Context, target: ExecutionStatus, detail: str | None = None
     journal = journal_of(context)
     check_transition(entry_of(context).status, target, subject=f"Execution {context.rid}")
     token = ownership.take(journal, context.folder, context.rid)
-    text = detail if detail is None or len(detail) <= MAX_DETAIL else detail[: MAX_DETAIL - 1] + "…"
+    text = scrubber(context.home).text(detail) if detail else None
+    if text is not None and len(text) > MAX_DETAIL:
+        text = text[: MAX_DETAIL - 1] + "…"
     executions.write_status(journal, context.rid, target, text, owner=token)
     try:
         send_steps(context)

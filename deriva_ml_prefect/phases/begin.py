@@ -28,7 +28,8 @@ from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import version_facts
-from deriva_ml_prefect.phases.record import link_name, scrubber, upload_metadata
+from deriva_ml_prefect.phases.record import link_name, upload_metadata
+from deriva_ml_prefect.phases.scrubbing import scrubber
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import MLAsset, MLVocab
 from deriva_ml_prefect.values.records import DatasetVersionRecord

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.journal import executions, inputs
 from deriva_ml_prefect.journal.files import StagedFile, read_file
 from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
+from deriva_ml_prefect.phases.scrubbing import scrubber
 from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.phases.stage import Registration, seal_file, write_output
 from deriva_ml_prefect.phases.upload import upload_files
 from deriva_ml_prefect.provenance.environment import environment_snapshot
 from deriva_ml_prefect.provenance.lockfile import find_lockfile
-from deriva_ml_prefect.provenance.scrub import Scrubber, make_scrubber
 from deriva_ml_prefect.values.names import ExecMetadataType, MLAsset
 from deriva_ml_prefect.values.status import Outcome
-
-KEY_FILE = "scrub.key"
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,12 @@ def _beginning(context: Context, git_root: str | None) -> list[MetadataFile]:
     lock = find_lockfile(git_root)
     if lock is not None:
         files.append(
-            MetadataFile(lock.name, ExecMetadataType.execution_config, "Locked dependencies", lock.read_bytes())
+            MetadataFile(
+                lock.name,
+                ExecMetadataType.execution_config,
+                "Locked dependencies",
+                scrubber(context.home).text(lock.read_text(encoding="utf-8", errors="replace")).encode(),
+            )
         )
     return files
 
@@ -128,28 +128,6 @@ def run_record_name(rid: str) -> str:
 def _portable(facts: dict[str, Any]) -> dict[str, Any]:
     """Facts about an input without what concerns this machine alone."""
     return {name: value for name, value in facts.items() if name != "path"}
-
-
-def scrubber(home: Path) -> Scrubber:
-    """The scrubber of this installation; its key is made at first use and kept in the home folder, mode 0600."""
-    path = home / KEY_FILE
-    try:
-        key = path.read_bytes()
-    except FileNotFoundError:
-        home.mkdir(parents=True, exist_ok=True)
-        fresh = home / f"{KEY_FILE}.{os.getpid()}"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(secrets.token_bytes(32))
-        try:
-            # a link fails if another process was first, and then its key is the one
-            os.link(fresh, path)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-        key = path.read_bytes()
-    return make_scrubber(key, os.environ)
 
 
 def _json(value: Any) -> bytes:
