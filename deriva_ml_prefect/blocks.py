@@ -207,11 +207,24 @@ class DerivaCatalog(CheckedBlock, Block):
     domain_schemas: list[str] = Field(
         default_factory=list, description="Schemas of the project's own tables; empty: all that are not the server's."
     )
+    default_schema: str | None = Field(
+        default=None, description="Schema where new tables are made; empty: the only domain schema."
+    )
+    project_name: str | None = Field(
+        default=None, description="Prefix of the identifiers of new terms; empty: the default schema's name."
+    )
     credentials: DerivaCredentials | None = Field(default=None, description="Who one is; empty: deriva-py's own file.")
 
     def address(self) -> Address:
         """The catalog as a value without the credential."""
-        return Address(self.hostname, self.catalog_id, self.ml_schema, tuple(self.domain_schemas))
+        return Address(
+            self.hostname,
+            self.catalog_id,
+            self.ml_schema,
+            tuple(self.domain_schemas),
+            self.default_schema,
+            self.project_name,
+        )
 
     def credential(self) -> dict[str, str] | None:
         """The credential in deriva-py's form; None: what deriva-py finds by itself."""
@@ -241,6 +254,8 @@ def find_catalog(named: str | Address | DerivaCatalog | None = None) -> DerivaCa
         catalog_id=address.catalog_id,
         ml_schema=address.ml_schema,
         domain_schemas=list(address.domain_schemas),
+        default_schema=address.default_schema,
+        project_name=address.project_name,
     )
 
 

@@ -40,6 +40,7 @@ from deriva_ml_prefect.phases.lifecycle import conduct, directly
 from deriva_ml_prefect.provenance.caller import code_file
 from deriva_ml_prefect.tasks import run_phase
 from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.status import ExecutionStatus
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -50,7 +51,7 @@ ADDED = ("configuration", "dry_run")
 """Parameters that the flow has beside the user's."""
 
 _HOOK_KINDS = ("on_completion", "on_failure", "on_cancellation", "on_crashed", "on_running")
-_CODE_OPTIONS = ("task_runner", "timeout_seconds")
+_CODE_OPTIONS = ("task_runner", "timeout_seconds", "retries", "retry_delay_seconds")
 """Flow options that are about the user's code alone."""
 _SHARED_OPTIONS = ("log_prints", "persist_result", "result_storage", "result_serializer", "cache_result_in_memory")
 """Flow options for the user's code and for the flow around it."""
@@ -99,8 +100,9 @@ def deriva_execution(
 
     `catalog`: `HOST/CATALOG`, the name of a saved DERIVA Catalog block, or empty for `DERIVA_ML_HOST` and
     `DERIVA_ML_CATALOG`; looked up when a run starts. `workflow_type` are terms of Workflow_Type. Other keywords are
-    options of Prefect's `flow` (name, log_prints, task_runner, …); `timeout_seconds` counts the user's code alone, and
-    `retries` asks for the code to run again within the same execution. A function that is a Flow keeps its options.
+    options of Prefect's `flow` (name, log_prints, task_runner, …). `timeout_seconds` and `retries` are about the user's
+    code alone: with `retries` it runs again within the same execution, which stays Running in between. A function that
+    is a Flow already keeps its options and hooks.
     """
     if function is None:
         return functools.partial(
@@ -147,8 +149,8 @@ def deriva_execution(
 
 def _options_of(given: Flow[..., Any]) -> dict[str, Any]:
     """The options with which a flow was made, and its hooks."""
-    names = ("name", "version", "flow_run_name", "retries", "retry_delay_seconds", "description", *_CODE_OPTIONS)
-    options = {name: getattr(given, name) for name in (*names, *_SHARED_OPTIONS)}
+    names = ("name", "version", "flow_run_name", "description", *_CODE_OPTIONS, *_SHARED_OPTIONS)
+    options = {name: getattr(given, name) for name in names}
     options["validate_parameters"] = given.should_validate_parameters
     options.update({kind: list(getattr(given, f"{kind}_hooks")) for kind in _HOOK_KINDS})
     return options
@@ -242,6 +244,9 @@ def _user_code(fn: Callable[..., Any]) -> Callable[..., Any]:
 
     def filled(args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
         execution = current_execution()
+        attempt = runtime.flow_run.run_count
+        if FlowRunContext.get() and attempt > 1:
+            execution.update_status(ExecutionStatus.Running, f"Attempt {attempt}")
         whole = inspect.signature(fn)
         values = {**signature.bind(*args, **kwargs).arguments, "execution": execution, "ml_instance": execution.ml}
         return inspect.BoundArguments(whole, {name: values[name] for name in whole.parameters if name in values})
@@ -287,6 +292,8 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
         catalog.hostname,
         catalog.catalog_id,
         domain_schemas=catalog.domain_schemas or None,
+        default_schema=catalog.default_schema,
+        project_name=catalog.project_name,
         ml_schema=catalog.ml_schema,
         credential=catalog.credential(),
     )
@@ -298,7 +305,6 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
         dry_run=dry_run,
         flow_run_id=runtime.flow_run.id if in_flow else None,
         attempt=runtime.flow_run.run_count if in_flow else 1,
-        same_execution=bool(in_flow and in_flow.flow and in_flow.flow.retries),
     )
     bound = inspect.BoundArguments(_own_signature(plan.function), arguments)
 

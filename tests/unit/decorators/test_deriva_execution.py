@@ -96,13 +96,20 @@ def test_flow_keeps_options_and_hooks() -> None:
     def mine(flow: Any, flow_run: Any, state: Any) -> None: ...
 
     @deriva_execution(catalog="embedded/1")
-    @flow(name="mine", retries=2, retry_delay_seconds=7, flow_run_name="run-{epochs}", on_failure=[mine], version="v9")
+    @flow(name="mine", log_prints=True, flow_run_name="run-{epochs}", on_failure=[mine], version="v9")
     def train(epochs: int) -> None: ...
 
-    assert (train.name, train.retries, train.retry_delay_seconds) == ("mine", 2, 7)
+    assert (train.name, train.log_prints) == ("mine", True)
     assert (train.flow_run_name, train.version) == ("run-{epochs}", "v9")
     assert train.on_failure_hooks[-1] is mine
     assert len(train.on_failure_hooks) == 2
+
+
+def test_retries_are_those_of_the_code() -> None:
+    @deriva_execution(catalog="embedded/1", retries=3)
+    def train() -> None: ...
+
+    assert train.retries == 0
 
 
 def test_hooks_are_called_by_these_names() -> None:
@@ -136,7 +143,7 @@ def test_catalog_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_catalog("www.example.org/eye-ai").address() == Address("www.example.org", "eye-ai")
     given = DerivaCatalog(hostname="embedded", catalog_id="4")
     assert find_catalog(given) is given
-    address = Address("embedded", "5", domain_schemas=("lab",))
+    address = Address("embedded", "5", domain_schemas=("a", "lab"), default_schema="lab", project_name="p")
     assert find_catalog(address).address() == address
     monkeypatch.setenv("DERIVA_ML_HOST", "embedded")
     monkeypatch.setenv("DERIVA_ML_CATALOG", "9")
