@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deriva_ml_prefect.embedded.authn import OWNER, add_token, client_id, read_tokens
-from deriva_ml_prefect.embedded.server import Running, ServerError, find, keep, stop
+from deriva_ml_prefect.embedded.server import find, keep, stop
+from deriva_ml_prefect.embedded.state import Running, ServerError
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -37,9 +38,9 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
         ("start", _start, "start it, and let it run until it is stopped"),
         ("stop", _stop, "stop it; everything is kept"),
         ("status", _status, "say whether it runs and where its data are; exit status 1 if it does not run"),
-        ("url", _url, "print its base URL"),
     ):
         commands.add_parser(name, help=text, description=text).set_defaults(act=_told(act))
+    _add_url(commands)
     text = "print the owner's token, or make one for another identity"
     token = commands.add_parser("token", help=text, description=text)
     token.set_defaults(act=_told(_token))
@@ -49,6 +50,26 @@ def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     adding.add_argument("name", help="name of the identity: letters, digits, '.', '_' and '-'")
     adding.set_defaults(act=_told(_add))
     return parser
+
+
+def _add_url(commands: Subparsers) -> None:
+    text = "print its base URL"
+    url = commands.add_parser(
+        "url",
+        help=text,
+        description=f"{text}. A program that insists on HTTPS has to be told to trust this server's own certificate "
+        f'authority: export REQUESTS_CA_BUNDLE="$({PROGRAM} url --ca-file)" (then https URLs of other sites are not '
+        "trusted in that shell).",
+    )
+    kind = url.add_mutually_exclusive_group()
+    kind.add_argument("--https", action="store_true", help="the URL of the port that speaks HTTPS")
+    kind.add_argument(
+        "--ca-file",
+        action="store_true",
+        help="the file with the certificate of its authority, for REQUESTS_CA_BUNDLE (deriva-py, bdbag), "
+        "SSL_CERT_FILE or curl --cacert",
+    )
+    url.set_defaults(act=_told(_url))
 
 
 def _told(act: Act) -> Act:
@@ -90,8 +111,9 @@ def _status(_: argparse.Namespace) -> int:
     return 0
 
 
-def _url(_: argparse.Namespace) -> int:
-    print(_running().url)
+def _url(arguments: argparse.Namespace) -> int:
+    running = _running()
+    print(running.https_url if arguments.https else running.ca_file if arguments.ca_file else running.url)
     return 0
 
 

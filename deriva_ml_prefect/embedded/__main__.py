@@ -9,7 +9,8 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from .server import IDLE_MINUTES, ServerError, serve, spawn
+from .server import IDLE_MINUTES, serve, spawn
+from .state import ServerError
 
 
 def main(arguments: list[str] | None = None) -> int:

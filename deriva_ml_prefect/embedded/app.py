@@ -80,12 +80,14 @@ class Pieces:
 
 
 class App:
-    """The ASGI application. `port` is the one it is reached at, which a Host header must name."""
+    """The ASGI application. `ports` are those it is reached at, one of which a Host header must name."""
 
-    def __init__(self, routes: tuple[Route, ...], identities: Identities, port: int, activity: Activity) -> None:
+    def __init__(
+        self, routes: tuple[Route, ...], identities: Identities, ports: tuple[int, ...], activity: Activity
+    ) -> None:
         self._routes = routes
         self._identities = identities
-        self._hosts = frozenset(f"{name}:{port}" for name in LOOPBACK_NAMES)
+        self._hosts = frozenset(f"{name}:{port}" for name in LOOPBACK_NAMES for port in ports)
         self._origins = frozenset(f"{scheme}://{host}" for host in self._hosts for scheme in ("http", "https"))
         self._activity = activity
         self._threads = ThreadPoolExecutor(THREADS, "request")

@@ -3,12 +3,14 @@
 `server.json` in the data folder (mode 0600) is written when the server is ready, and again when it stops:
 
     {"url": "http://127.0.0.1:41001", "port": 41001, "pid": 4711, "started": "2026-11-23T20:51:37+00:00",
-     "data": "/absolute/path/of/the/data/folder", "stays": false}
+     "data": "/absolute/path/of/the/data/folder", "stays": false,
+     "https_url": "https://localhost:41002", "https_port": 41002, "ca_file": "/absolute/…/tls/ca.pem"}
 
-`port` is chosen once and kept, so object URLs and bookmarks stay good; only if something else has taken it is another
-one chosen. `pid` and `started` are null after an orderly stop. After a kill they are stale: a server is there if and
-only if the lock file `server.lock` is held, or, which anybody can try, if `GET url/authn/session` with the owner's
-token answers 200. The owner's token is `owner` in `tokens.json` (see `authn`). `stays` says that the server does not
+The ports are chosen once and kept, so object URLs and bookmarks stay good; only if something else has taken one is
+another chosen. Both serve the same; a client of the second has to trust the authority in `ca_file` (see
+`certificates`). `pid` and `started` are null after an orderly stop. After a kill they are stale: a server is there
+if and only if the lock file `server.lock` is held, or, which anybody can try, if `GET url/authn/session` with the
+owner's token answers 200. The owner's token is `owner` in `tokens.json` (see `authn`). `stays` says that the server does not
 leave when idle. `server.log` holds what the detached process printed.
 
 To use the embedded DERIVA from elsewhere, run `python -m deriva_ml_prefect.embedded --data DIR --detach`: it starts a
@@ -19,7 +21,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import json
 import logging
 import os
 import signal
@@ -27,48 +28,19 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .files import write_private
+from .state import HOST, Running, ServerError, read_state, write_state
 
-FILE = "server.json"
 LOCK = "server.lock"
 LOG_FILE = "server.log"
-HOST = "127.0.0.1"
 IDLE_MINUTES = 30.0
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
 LOG = logging.getLogger("deriva_ml_prefect.embedded")
-
-
-class ServerError(Exception):
-    """The server cannot be started, found or stopped; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """What server.json says."""
-
-    url: str
-    port: int
-    pid: int | None
-    started: str | None
-    data: str
-    stays: bool = False
-
-
-def read_state(folder: Path) -> Running | None:
-    """What server.json says, running or not; None if this data folder never had a server."""
-    try:
-        document = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return Running(**{key: document[key] for key in ("url", "port", "pid", "started", "data", "stays")})
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ServerError(f"{folder / FILE} is damaged ({error}). Remove it; the next start writes it anew.") from error
 
 
 def find(folder: Path) -> Running | None:
@@ -119,7 +91,7 @@ def spawn(folder: Path, *, port: int | None = None, idle_minutes: float = IDLE_M
 def keep(folder: Path) -> Running:
     """The server on this data folder, started if need be, and from now on not leaving when idle."""
     running = replace(spawn(folder, idle_minutes=0), stays=True)
-    _write_state(folder, running)
+    write_state(folder, running)
     return running
 
 
@@ -159,78 +131,43 @@ def serve(folder: Path, *, port: int | None = None, idle_minutes: float = IDLE_M
 def _serve_locked(folder: Path, port: int | None, idle_minutes: float) -> int:
     from .app import Activity, App
     from .authn import Identities, ensure_owner
+    from .certificates import authority_file, ensure_certificates, server_context
+    from .serving import Listeners, listen, run
 
     earlier = read_state(folder)
     ensure_owner(folder)
-    listener = _listen(port, earlier.port if earlier else None)
-    actual = listener.getsockname()[1]
+    if ensure_certificates(folder):
+        LOG.warning("made certificates for HTTPS; clients have to trust %s", authority_file(folder))
+    listeners = Listeners(
+        listen(port, earlier.port if earlier else None),
+        listen(None, earlier.https_port if earlier else None),
+        server_context(folder),
+    )
+    plain, encrypted = (listener.getsockname()[1] for listener in (listeners.plain, listeners.encrypted))
     activity = Activity()
-    app = App(_routes(folder), Identities(folder), actual, activity)
+    app = App(_routes(folder), Identities(folder), (plain, encrypted), activity)
     state = Running(
-        url=f"http://{HOST}:{actual}",
-        port=actual,
+        url=f"http://{HOST}:{plain}",
+        port=plain,
         pid=os.getpid(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         data=str(folder),
         stays=idle_minutes <= 0,
+        https_url=f"https://localhost:{encrypted}",
+        https_port=encrypted,
+        ca_file=str(authority_file(folder)),
     )
     if earlier is not None and earlier.pid is not None:
         LOG.warning("The server before (process %s) did not stop in order; repairing as data is opened.", earlier.pid)
-    _write_state(folder, state)
-    LOG.warning("serving %s at %s (process %s)", folder, state.url, state.pid)
+    write_state(folder, state)
+    LOG.warning("serving %s at %s and %s (process %s)", folder, state.url, state.https_url, state.pid)
     try:
-        asyncio.run(_run(app, listener, folder, activity, idle_minutes * 60))
+        asyncio.run(run(app, listeners, folder, activity, idle_minutes * 60))
     finally:
         app.close()
-        _write_state(folder, replace(state, pid=None, started=None, stays=False))
+        write_state(folder, replace(state, pid=None, started=None, stays=False))
         LOG.warning("stopped (process %s)", state.pid)
     return 0
-
-
-async def _run(app: Any, listener: socket.socket, folder: Path, activity: Any, idle_seconds: float) -> None:
-    import uvicorn
-
-    from .protocol import BoundedProtocol
-
-    config = uvicorn.Config(
-        app,
-        http=BoundedProtocol,
-        ws="none",
-        loop="asyncio",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=5,
-    )
-    server = uvicorn.Server(config)
-    # uvicorn handles these two while it serves and raises them again afterwards, when we are leaving in order
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
-    idle = _leave_when_idle(server, folder, activity, idle_seconds)
-    leaving = asyncio.create_task(idle)
-    try:
-        await server.serve(sockets=[listener])
-    finally:
-        leaving.cancel()
-
-
-def _leave(_number: int, _frame: object) -> None:
-    """The process is ending already."""
-
-
-async def _leave_when_idle(server: Any, folder: Path, activity: Any, idle_seconds: float) -> None:
-    while idle_seconds > 0:
-        rest = idle_seconds - activity.idle_seconds()
-        if rest <= 0:
-            state = read_state(folder)
-            if state is not None and state.stays:  # `keep` has asked for it since
-                return
-            LOG.warning("no request for %.0f s: leaving", idle_seconds)
-            server.should_exit = True
-            return
-        await asyncio.sleep(max(rest, 0.05))
 
 
 def _routes(folder: Path) -> tuple[Any, ...]:
@@ -253,27 +190,6 @@ def _routes(folder: Path) -> tuple[Any, ...]:
         Route("/hatrac", hatrac),
         Route("/authn", lambda: session_service),
     )
-
-
-def _listen(asked: int | None, kept: int | None) -> socket.socket:
-    """A listening loopback socket: on the port asked for, else the one kept, else any free one."""
-    for port in [asked] if asked else [kept, 0] if kept else [0]:
-        # the protocol is named because asyncio turns Nagle's delay off only on sockets that say they are TCP
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, port))
-            listener.listen(256)
-        except OSError as error:
-            listener.close()
-            if asked:
-                raise ServerError(
-                    f"Port {port} cannot be used ({error.strerror}); choose another with --port."
-                ) from error
-            LOG.warning("port %s, used before, is taken: choosing another", port)
-            continue
-        return listener
-    raise ServerError("No free loopback port was found.")
 
 
 def _take_lock(handle: int) -> bool:
@@ -303,10 +219,6 @@ def _answers(port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def _write_state(folder: Path, state: Running) -> None:
-    write_private(folder / FILE, json.dumps(asdict(state), indent=1) + "\n")
 
 
 def _tail(path: Path) -> str:

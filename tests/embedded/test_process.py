@@ -52,7 +52,8 @@ def revived(own_server: Any) -> Any:
 def test_files_are_private(own_server: Any) -> None:
     for name in ("server.json", "tokens.json"):
         assert stat.S_IMODE((own_server.data / name).stat().st_mode) == 0o600
-    assert set(state(own_server.data)) == {"url", "port", "pid", "started", "data", "stays"}
+    told = {"url", "port", "pid", "started", "data", "stays", "https_url", "https_port", "ca_file"}
+    assert set(state(own_server.data)) == told
 
 
 def test_a_second_start_finds_the_first(own_server: Any) -> None:
@@ -142,6 +143,11 @@ def test_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
         capsys.readouterr()
         assert run_command("url") == 0
         url = capsys.readouterr().out.strip()
+        assert run_command("url", "--https") == 0
+        assert run_command("url", "--ca-file") == 0
+        https_url, ca_file = capsys.readouterr().out.split()
+        assert https_url.startswith("https://localhost:")
+        assert Path(ca_file).read_text().startswith("# good until")
         assert run_command("token") == 0
         token = capsys.readouterr().out.splitlines()[-1]
         assert run_command("token", "add", "colleague") == 0
