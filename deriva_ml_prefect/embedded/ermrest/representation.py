@@ -14,7 +14,7 @@ import orjson
 
 from deriva_ml_prefect.embedded.ermrest.model import Type
 from deriva_ml_prefect.embedded.ermrest.negotiation import CSV, JSON
-from deriva_ml_prefect.embedded.ermrest.sql import Query, csv_form
+from deriva_ml_prefect.embedded.ermrest.sql import MOST_ARGUMENTS, Query, csv_form
 from deriva_ml_prefect.embedded.ermrest.types import is_float, is_integer, is_json
 
 BATCH: Final = 2000
@@ -101,8 +101,9 @@ def _render_csv(connection: sqlite3.Connection, query: Query, shape: Shape, *, a
     fields = [
         csv_field(kind, f"o{position}", arrays_as_json=arrays_as_json) for position, kind in enumerate(shape.types)
     ]
-    line = f"format('{','.join(['%s'] * len(fields))}\n', {', '.join(fields)})"
-    cursor = connection.execute(f"SELECT {line} FROM ({query.text})", query.parameters)
+    groups = [fields[start : start + MOST_ARGUMENTS] for start in range(0, len(fields), MOST_ARGUMENTS)]
+    line = " || ',' || ".join(f"format('{','.join(['%s'] * len(group))}', {', '.join(group)})" for group in groups)
+    cursor = connection.execute(f"SELECT {line} || char(10) FROM ({query.text})", query.parameters)
     while rows := cursor.fetchmany(BATCH):
         yield "".join([row[0] for row in rows]).encode()
 

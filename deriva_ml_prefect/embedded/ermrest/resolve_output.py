@@ -26,6 +26,8 @@ FLOAT8 = Type("float8")
 JSON = Type("json")
 AGGREGATES = ("min", "max", "avg", "sum", "cnt", "cnt_d", "array", "array_d")
 MOST_BINS = 100_000
+MOST_OUTPUTS = 1500
+"""SQLite gives at most 2000 columns."""
 
 
 def resolve_read(model: Model, request: DataRequest, options: Options) -> ReadPlan:
@@ -37,6 +39,8 @@ def resolve_read(model: Model, request: DataRequest, options: Options) -> ReadPl
         "attributegroup": _plan_group,
         "aggregate": _plan_aggregate,
     }[request.resource](path, request)
+    if len(plan.outputs) > MOST_OUTPUTS:
+        raise BadRequest(f"The answer would have more than {MOST_OUTPUTS} columns.")
     _refuse_duplicates(plan.outputs)
     if request.resource == "aggregate" and request.page.sort:
         raise BadRequest("An aggregate is one row and cannot be sorted.")
@@ -71,10 +75,11 @@ def _plan_aggregate(path: PathPlan, request: DataRequest) -> ReadPlan:
 
 
 def _refuse_duplicates(outputs: tuple[Output, ...]) -> None:
-    names = [output.name for output in outputs]
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BadRequest(f"The output column {twice!r} appears more than once.")
+    seen: set[str] = set()
+    for output in outputs:
+        if output.name in seen:
+            raise BadRequest(f"The output column {output.name!r} appears more than once.")
+        seen.add(output.name)
 
 
 def _resolve_item(path: PathPlan, item: Item, *, aggregates: bool) -> Iterator[Output]:

@@ -32,6 +32,12 @@ MOST_LISTED = 500
 """Longer lists travel as one JSON parameter."""
 
 
+MOST_ARGUMENTS = 90
+"""SQLite's functions take at most 100 arguments."""
+MOST_FLATTENED = 4
+"""In a snapshot, so many joined tables are planned through their present and former rows; more are put together first.
+
+The time to plan doubles with each."""
 Keys = list[tuple[str, Output, bool]]
 """Sort keys: SQL name, output, whether descending."""
 
@@ -50,6 +56,8 @@ class Writer:
     """
 
     at: str | None = None
+    together: bool = False
+    """Whether the present and the former rows of a table are put together before they are joined."""
     parameters: list[Stored] = field(default_factory=list)
 
     def bind(self, value: Stored) -> str:
@@ -59,7 +67,7 @@ class Writer:
 
 def compile_read(plan: ReadPlan, at: str | None = None) -> Query:
     """The rows of a plan, each value in its stored form, one SQL column for each output."""
-    writer = Writer(at)
+    writer = Writer(at, len(plan.path.sources) > MOST_FLATTENED)
     expressions = [output_expression(writer, plan, output) for output in plan.outputs]
     selected = ", ".join(f"{expression} AS o{i}" for i, expression in enumerate(expressions))
     text = f"SELECT {selected} FROM {from_clause(writer, plan.path)}"
@@ -94,9 +102,10 @@ def source(writer: Writer, table: Table) -> str:
     columns = ", ".join(column.physical for column in table.columns.values())
     began = table.columns["RMT"].physical
     at = writer.bind(writer.at)
+    together = " LIMIT -1" if writer.together else ""
     return (
         f"(SELECT {columns} FROM {table.physical} WHERE {began} <= {at} UNION ALL "
-        f"SELECT {columns} FROM {table.history} WHERE {began} <= {at} AND until_ > {at})"
+        f"SELECT {columns} FROM {table.history} WHERE {began} <= {at} AND until_ > {at}{together})"
     )
 
 
@@ -239,14 +248,24 @@ def output_expression(writer: Writer, plan: ReadPlan, output: Output) -> str:
     return _aggregate(writer, expression)
 
 
+def _row_object(writer: Writer, expression: Aggregate) -> str:
+    """A JSON object of many columns: several of few columns, their texts joined."""
+    pairs = [
+        f"{writer.bind(name)}, {json_form(column.type, reference(column))}"
+        for name, column in zip(expression.names, expression.columns, strict=True)
+    ]
+    half = MOST_ARGUMENTS // 2
+    objects = [f"json_object({', '.join(pairs[start : start + half])})" for start in range(0, len(pairs), half)]
+    if len(objects) == 1:
+        return objects[0]
+    inner = " || ',' || ".join(f"substr({one}, 2, length({one}) - 2)" for one in objects)
+    return f"json('{{' || {inner} || '}}')"
+
+
 def _aggregate(writer: Writer, expression: Aggregate) -> str:
     function = expression.function
     if function == "rows":
-        pairs = ", ".join(
-            f"{writer.bind(name)}, {json_form(column.type, reference(column))}"
-            for name, column in zip(expression.names, expression.columns, strict=True)
-        )
-        return f"(CASE WHEN count(*) THEN json_group_array(json_object({pairs})) END)"
+        return f"(CASE WHEN count(*) THEN json_group_array({_row_object(writer, expression)}) END)"
     if not expression.columns:
         return "count(*)"
     (column,) = expression.columns

@@ -64,7 +64,10 @@ def is_float(kind: Type) -> bool:
 
 def json_text(value: Any) -> str:
     """JSON as jsonb prints it: `, ` and `: `, keys by length and then by code point."""
-    return json.dumps(_ordered(value), ensure_ascii=False)
+    try:
+        return json.dumps(_ordered(value), ensure_ascii=False)
+    except RecursionError:
+        raise BadRequest("The JSON is nested too deep.") from None
 
 
 def _ordered(value: Any) -> Any:

@@ -35,7 +35,8 @@ _WORD = re.compile(r"(?:[A-Za-z0-9\-._~*]|%[0-9A-Fa-f]{2})+")
 _TOKEN = re.compile(r"(?:[A-Za-z0-9\-._~*]|%[0-9A-Fa-f]{2})+|::|:=|[:=&;,()!$@/]")
 _OUTER = ("left", "right", "full")
 _LABELLED = ("lt", "leq", "gt", "geq", "regexp", "ciregexp", "ts")
-_DEEPEST = 100
+_DEEPEST = 30
+MOST_SORT_KEYS = 50
 
 
 def decode(raw: str) -> str:
@@ -312,6 +313,8 @@ def parse_page(raw: str) -> Page:
         while tokens.take(","):
             sort.append(_parse_sort_key(tokens))
         tokens.need(")")
+        if len(sort) > MOST_SORT_KEYS:
+            raise BadRequest(f"More than {MOST_SORT_KEYS} sort keys are not accepted.")
     while tokens.take("@"):
         bound = tokens.keyword("after", "before")
         if bound is None or bound in bounds:

@@ -144,3 +144,39 @@ def test_put_of_entities(filled: Any) -> None:
     text = filled.send("PUT", "/entity/S:T", [FULL, {**FULL, "id": 10}], headers={"accept": "text/csv"}).text
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [(row["id"], row["RID"] == "") for row in rows] == [("1", True), ("10", False)]
+
+
+def test_a_wide_table(catalog: Any) -> None:
+    names = [f"c{n}" for n in range(130)]
+    catalog.make_table("Wide", {"id": "int4!"} | dict.fromkeys(names, "text"), [["id"]])
+    row = {"id": 1} | {name: None if n % 3 else f"v,{n}" for n, name in enumerate(names)}
+    catalog.insert("Wide", row)
+    (group,) = catalog.rows("/attributegroup/S:Wide/id;rows:=array(*)")
+    assert {name: group["rows"][0][name] for name in row} == row
+    text = catalog.send("GET", "/entity/S:Wide", headers={"accept": "text/csv"}).text
+    (line,) = csv.DictReader(io.StringIO(text))
+    assert {name: line[name] for name in names} == {name: row[name] or "" for name in names}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/attribute/S:T/" + ",".join(f"o{n}:=id" for n in range(2500)),
+        "/entity/S:T" + "/(id)=(S:T:id)" * 70,
+        "/entity/S:T/" + "!(" * 60 + "id=1" + ")" * 60,
+        "/entity/S:T@sort(" + ",".join(["id"] * 60) + ")",
+    ],
+)
+def test_what_is_too_much_is_malformed(filled: Any, path: str) -> None:
+    assert filled.send("GET", path).status_code == 400
+
+
+def test_deep_and_broad_requests_that_are_answered(filled: Any) -> None:
+    at = filled.snaptime()
+    joins = "/entity/S:T" + "/(id)=(S:T:id)" * 50
+    assert len(filled.rows(joins)) == 2
+    assert len(filled.http.get(f"{filled.base}@{at}{joins}").json()) == 2
+    assert filled.rows("/attribute/S:T/" + "/".join(f"!id={n}" for n in range(3, 3000)) + "/id@sort(id)") == [
+        {"id": 1},
+        {"id": 2},
+    ]
