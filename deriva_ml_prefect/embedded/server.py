@@ -10,8 +10,8 @@ The ports are chosen once and kept, so object URLs and bookmarks stay good; only
 another chosen. Both serve the same; a client of the second has to trust the authority in `ca_file` (see
 `certificates`). `pid` and `started` are null after an orderly stop. After a kill they are stale: a server is there
 if and only if the lock file `server.lock` is held, or, which anybody can try, if `GET url/authn/session` with the
-owner's token answers 200. The owner's token is `owner` in `tokens.json` (see `authn`). `stays` says that the server does not
-leave when idle. `server.log` holds what the detached process printed.
+owner's token answers 200. The owner's token is `owner` in `tokens.json` (see `authn`). `stays` says that the
+server does not leave when idle. `server.log` holds what the detached process printed.
 
 To use the embedded DERIVA from elsewhere, run `python -m deriva_ml_prefect.embedded --data DIR --detach`: it starts a
 server if there is none, waits until it is ready, and prints server.json's content as one line.
