@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from deriva_ml_prefect.exceptions import DerivaMLUploadError
 from deriva_ml_prefect.journal import effects, executions, features, files
+from deriva_ml_prefect.journal.executions import Entry
+from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
 from deriva_ml_prefect.phases.door import door_of
@@ -29,9 +31,10 @@ def close_execution(context: Context, options: UploadOptions = UploadOptions()) 
         if entry.facts.get(f"{name}_seconds") is not None
     }
     known = files.read_file(journal, context.rid, f"{MLAsset.execution_metadata}/{run_record_name(context.rid)}")
-    # a record that is on its way already stays as it is: a repeated close sends the same bytes
-    record = known if known and known.status != "uploaded" and known.path.exists() else None
-    upload_files(context, [seal_file(context, record or write_run_record(context, seconds=seconds))], options)
+    if known is None or not _is_of_this_upload(entry, known):
+        known = write_run_record(context, seconds=seconds)
+    if known.status != "uploaded":
+        upload_files(context, [seal_file(context, known)], options)
     if seconds:
         door_of(context).write_durations({name: format_duration(value) for name, value in seconds.items()})
     check_complete(context)
@@ -40,6 +43,13 @@ def close_execution(context: Context, options: UploadOptions = UploadOptions()) 
     if not options.keep_staged:
         forget_staged_bytes(context)
     return context
+
+
+def _is_of_this_upload(entry: Entry, record: StagedFile) -> bool:
+    """Whether a record was made since the execution was Uploaded last: it stays as it is, so that it is sent once."""
+    if record.status != "uploaded":
+        return record.path.exists()
+    return entry.uploaded_at is None or record.updated_at > entry.uploaded_at
 
 
 def check_complete(context: Context) -> None:
