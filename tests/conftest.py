@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from deriva_ml_prefect.catalog.rows import get_rows
+from deriva_ml_prefect.catalog.urls import table_name
 from deriva_ml_prefect.journal.store import close_journals
 from deriva_ml_prefect.ml.creation import create_ml_catalog
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
+from deriva_ml_prefect.ml.execution import Execution
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,46 @@ def home(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 def ml(lab: Lab, home: Path) -> DerivaML:
     """The lab's catalog, opened with a home of the test's own."""
     return DerivaML("embedded", lab.catalog_id)
+
+
+@pytest.fixture
+def subjects(lab: Lab) -> tuple[str, ...]:
+    """RIDs of the rows of table Subject."""
+    return lab.subjects
+
+
+@pytest.fixture
+def rows_of(ml: DerivaML) -> Callable[[Execution], dict[str, list[dict[str, Any]]]]:
+    """All rows of an execution: by table, without times, sorted by RID; tables without any are left out."""
+
+    def read(exe: Execution) -> dict[str, list[dict[str, Any]]]:
+        catalog = ml._catalog
+        found = {"Execution": get_rows(catalog, f"entity/deriva-ml:Execution/RID={exe.execution_rid}")}
+        for table in catalog.schema.tables.values():
+            if table.schema not in ("lab", "deriva-ml") or "Execution" not in table.columns:
+                continue
+            if table.name == "Execution_Execution":
+                continue
+            path = f"{table_name(table.schema, table.name)}/Execution={exe.execution_rid}"
+            found[table.name] = get_rows(catalog, f"entity/{path}")
+            if not table.name.endswith("_Execution"):
+                continue
+            asset = table.name.removesuffix("_Execution")
+            target = table_name("lab" if table.schema == "lab" else "deriva-ml", asset)
+            found[asset] = get_rows(catalog, f"entity/{path}/{target}")
+            kinds = table_name(table.schema, f"{asset}_Asset_Type")
+            if f"{asset}_Asset_Type" in {other.name for other in catalog.schema.tables.values()}:
+                found[f"{asset}_Asset_Type"] = get_rows(catalog, f"entity/{path}/{target}/{kinds}")
+        untimed = {"RMT", "RMB", "Status_Detail", "Execution_Duration", "Upload_Duration", "Download_Duration"}
+        return {
+            name: sorted(
+                ({k: v for k, v in row.items() if k not in untimed} for row in rows), key=lambda r: str(r["RID"])
+            )
+            for name, rows in found.items()
+            if rows
+        }
+
+    return read
 
 
 @pytest.fixture

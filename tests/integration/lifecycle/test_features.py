@@ -1,0 +1,150 @@
+"""Feature values: staged, flushed after the assets, sent again after a failure, once each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLUploadError, DerivaMLValidationError
+from deriva_ml_prefect.ml.deriva_ml import DerivaML
+from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.values.status import ExecutionStatus
+
+Begin = Callable[..., Execution]
+S = ExecutionStatus
+
+
+def values(ml: DerivaML, exe: Execution, feature: str, column: str) -> dict[str, Any]:
+    """Target → value of one execution; a target that has two values is an error."""
+    records = ml.feature_values("Subject", feature, execution_rid=exe.execution_rid)
+    found = {str(record.Subject): getattr(record, column) for record in records}
+    assert len(found) == len(records)
+    return found
+
+
+def test_staged_then_inserted(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
+    record = ml.feature_record_class("Subject", "Diagnosis")
+    one, two, *_ = subjects
+    with begin() as exe:
+        assert exe.add_features([record(Subject=one, Grade="Mild"), record(Subject=two, Grade="Severe")]) == 2
+        assert exe.staged().features == {"Subject.Diagnosis": 2}
+        assert values(ml, exe, "Diagnosis", "Grade") == {}
+    exe.upload_execution_outputs()
+    assert values(ml, exe, "Diagnosis", "Grade") == {one: "Mild", two: "Severe"}
+    assert exe.staged().features == {"Subject.Diagnosis": 0}
+
+
+def test_equal_twice_is_one_and_different_is_an_error(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
+    record = ml.feature_record_class("Subject", "Diagnosis")
+    one = subjects[0]
+    with begin() as exe:
+        assert exe.add_features([record(Subject=one, Grade="Mild")] * 2) == 2
+        exe.add_features([record(Subject=one, Grade="Mild")])
+        with pytest.raises(DerivaMLValidationError, match=f"{one} is staged twice"):
+            exe.add_features([record(Subject=subjects[1], Grade="Mild"), record(Subject=one, Grade="Severe")])
+        assert exe.staged().features == {"Subject.Diagnosis": 1}
+    exe.upload_execution_outputs()
+    assert values(ml, exe, "Diagnosis", "Grade") == {one: "Mild"}
+
+
+def test_one_feature_a_call(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
+    diagnosis, score = (ml.feature_record_class("Subject", name) for name in ("Diagnosis", "Score"))
+    exe = begin()
+    with pytest.raises(DerivaMLValidationError, match=r"Subject\.Diagnosis, Subject\.Score"):
+        exe.add_features([diagnosis(Subject=subjects[0], Grade="Mild"), score(Subject=subjects[0], Score=1.0)])
+    with pytest.raises(ValueError, match="no records"):
+        exe.add_features([])
+    assert exe.staged().features == {}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_no_catalog_keeps_is_refused(ml: DerivaML, subjects: tuple[str, ...], begin: Begin, value: float) -> None:
+    score = ml.feature_record_class("Subject", "Score")
+    exe = begin()
+    with pytest.raises(DerivaMLValidationError):
+        exe.add_features([score(Subject=subjects[0], Score=value)])
+    assert exe.staged().features == {}
+
+
+def test_numbers_come_back_exactly(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
+    score = ml.feature_record_class("Subject", "Score")
+    wanted = dict(zip(subjects, [0.1, -0.0, 1e-300, 1.7976931348623157e308, 2 / 3, None], strict=False))
+    with begin() as exe:
+        exe.add_features([score(Subject=rid, Score=number) for rid, number in wanted.items()])
+    exe.upload_execution_outputs()
+    assert values(ml, exe, "Score", "Score") == wanted
+
+
+def test_path_of_an_asset_becomes_its_rid(
+    ml: DerivaML, subjects: tuple[str, ...], begin: Begin, tmp_path: Path
+) -> None:
+    outline = ml.feature_record_class("Subject", "Outline")
+    source = tmp_path / "made-before.png"
+    source.write_bytes(b"made before")
+    with begin() as exe:
+        new = exe.asset_file_path("Mask", "new.png")
+        new.write_bytes(b"new mask")
+        linked = exe.asset_file_path("Mask", source, rename_file="linked.png")
+        one, two, three, *_ = subjects
+        exe.add_features([outline(Subject=one, Mask=new), outline(Subject=two, Mask=str(linked))])
+        exe.add_features([outline(Subject=three, Mask=source)])
+    uploaded = {path.file_name: path.asset_rid for path in exe.upload_execution_outputs()["Mask"]}
+    assert values(ml, exe, "Outline", "Mask") == {
+        one: uploaded["new.png"],
+        two: uploaded["linked.png"],
+        three: uploaded["linked.png"],
+    }
+
+
+def test_failed_flush_is_sent_again(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
+    """A target that is not there fails one feature; the other goes through; both are there after the repair."""
+    diagnosis, score = (ml.feature_record_class("Subject", name) for name in ("Diagnosis", "Score"))
+    one, two, three, *_ = subjects
+    with begin() as exe:
+        exe.asset_file_path("Image", "beside.png").write_bytes(b"beside")
+        exe.add_features([diagnosis(Subject=one, Grade="Moderate"), diagnosis(Subject=two, Grade="Mild")])
+        exe.add_features([score(Subject=one, Score=0.5)])
+    for _ in range(2):
+        with pytest.raises(DerivaMLUploadError) as caught:
+            exe.upload_execution_outputs(retry_delay=0)
+        assert [key.split("/")[1] for key, _ in caught.value.failed] == ["lab.Execution_Subject_Diagnosis"]
+        assert ml.lookup_execution(exe.execution_rid).status is S.Failed
+        assert values(ml, exe, "Diagnosis", "Grade") == {}
+        assert values(ml, exe, "Score", "Score") == {one: 0.5}
+        assert exe.staged().features == {"Subject.Diagnosis": 2, "Subject.Score": 0}
+    ml.add_term("Grade", "Moderate", "In between")
+    exe.add_features([diagnosis(Subject=three, Grade="Moderate")])
+    exe.add_features([score(Subject=two, Score=0.25)])
+    exe.upload_execution_outputs(retry_delay=0)
+    assert ml.lookup_execution(exe.execution_rid).status is S.Uploaded
+    assert values(ml, exe, "Diagnosis", "Grade") == {one: "Moderate", two: "Mild", three: "Moderate"}
+    assert values(ml, exe, "Score", "Score") == {one: 0.5, two: 0.25}
+
+
+def test_features_after_uploaded_are_not_forgotten(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
+    score = ml.feature_record_class("Subject", "Score")
+    with begin() as exe:
+        pass
+    exe.upload_execution_outputs()
+    exe.add_features([score(Subject=subjects[0], Score=1.5)])
+    exe.upload_execution_outputs()
+    assert values(ml, exe, "Score", "Score") == {subjects[0]: 1.5}
+    assert ml.lookup_execution(exe.execution_rid).status is S.Uploaded
+
+
+def test_value_changed_after_it_was_inserted_is_refused(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
+    score = ml.feature_record_class("Subject", "Score")
+    with begin() as exe:
+        exe.add_features([score(Subject=subjects[0], Score=1.5)])
+    exe.upload_execution_outputs()
+    with pytest.raises(DerivaMLValidationError, match="staged twice"):
+        exe.add_features([score(Subject=subjects[0], Score=2.5)])
+    assert values(ml, exe, "Score", "Score") == {subjects[0]: 1.5}
+
+
+def test_values_need_an_execution(ml: DerivaML) -> None:
+    with pytest.raises(DerivaMLException, match=r"exe\.add_features"):
+        ml.add_features([])
