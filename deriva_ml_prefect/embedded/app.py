@@ -122,7 +122,7 @@ class App:
             path = scope["raw_path"].decode("latin-1")
             route = next((r for r in self._routes if path == r.prefix or path.startswith(r.prefix + "/")), None)
             if route is None:
-                raise NotFound(f"There is nothing at {path:.200}; this server has /ermrest, /hatrac and /authn.")
+                raise NotFound(f"There is nothing at {path:.200}; it has /ermrest, /hatrac, /authn, /deriva/export.")
             body, pump = await _take_body(headers, receive)
             client = self._identities.find(headers)
             query = scope["query_string"].decode("latin-1")

@@ -30,6 +30,7 @@ import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -175,20 +176,28 @@ def _routes(folder: Path) -> tuple[Any, ...]:
     from .authn import session_service
     from .http import Service
 
+    @cache
     def ermrest() -> Service:
         from .ermrest.service import ErmrestService
 
         return ErmrestService(folder)
 
+    @cache
     def hatrac() -> Service:
         from .hatrac.service import open_service
 
         return open_service(folder)
 
+    def export() -> Service:
+        from .export.service import open_service
+
+        return open_service(folder, ermrest(), hatrac())
+
     return (
         Route("/ermrest", ermrest, sentences=True),
         Route("/hatrac", hatrac),
         Route("/authn", lambda: session_service),
+        Route("/deriva/export", export),
     )
 
 
