@@ -363,7 +363,7 @@ class DerivaML:
     def resume_execution(self, execution_rid: str) -> Execution:
         """Take over an execution that was staged on this machine, to upload or to add to it."""
         self._catalog  # noqa: B018 (as in create_execution)
-        return Execution(self, recover.resume(self.address, execution_rid))
+        return Execution(self, recover.reopen(self.address, execution_rid))
 
     def find_interrupted(self) -> list[Interrupted]:
         """Executions of this machine whose process is gone and whose outputs are not uploaded, newest first.

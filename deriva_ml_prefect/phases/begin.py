@@ -32,7 +32,7 @@ from deriva_ml_prefect.phases.record import link_name, upload_metadata
 from deriva_ml_prefect.phases.scrubbing import scrubber
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import MLAsset, MLVocab
-from deriva_ml_prefect.values.records import DatasetVersionRecord
+from deriva_ml_prefect.values.records import DatasetVersionRecord, WorkflowRecord
 from deriva_ml_prefect.values.rid import DRY_RUN_RID, RID
 from deriva_ml_prefect.values.status import ExecutionStatus
 
@@ -71,7 +71,7 @@ def begin_execution(request: Request) -> Context:
         entry = journal_executions.read_execution(journal, context.rid)
         assert entry is not None
         if entry.user_code != "started" or request.same_execution:
-            return _complete(context, request, journal)
+            return complete_beginning(context)
         supersedes = context
         logger.info("Execution %s did not finish; a new one begins.", context.rid)
     return _begin_new(request, settings, journal, supersedes)
@@ -130,10 +130,8 @@ def _refuse_lost_journal(request: Request, journal: Journal) -> None:
 def _begin_new(request: Request, settings: Settings, journal: Journal, supersedes: Context | None) -> Context:
     catalog = catalog_for(request.address)
     workflow = _workflow(request)
-    known = workflows.find_workflow(catalog, url=workflow.url, checksum=workflow.checksum) if not workflow.rid else None
+    known = None if workflow.rid else _known_workflow(catalog, workflow)
     workflow_rid = workflow.rid or (known.rid if known else None)
-    if workflow_rid is None:
-        vocabulary.require_terms(catalog, MLVocab.workflow_type, workflow.workflow_type)
     versions = [datasets.resolve_version(catalog, spec.rid, spec.version) for spec in request.spec.datasets]
     for asset in request.spec.asset_specs():
         assets.read_asset(catalog, asset.rid)
@@ -142,6 +140,8 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
     purpose = f"execution {request.flow_run_id}/{attempt}" if request.flow_run_id else f"execution {uuid.uuid4()}"
     workflow_purpose = _workflow_purpose(workflow)
     rids = _lease(catalog, journal, [purpose, *([] if workflow_rid else [workflow_purpose])])
+    if known is not None:
+        _complete_workflow(catalog, known, workflow)
     if workflow_rid is None:
         workflow_rid = workflows.insert_workflow(catalog, rids[1], workflow).rid
         flow_runs.drop_lease(journal, workflow_purpose)
@@ -172,7 +172,7 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
             flow_runs.bind_flow_run(journal, request.flow_run_id, attempt, context.rid)
         flow_runs.drop_lease(journal, purpose)
     ownership.take(journal, context.folder, context.rid)
-    context = _complete(context, request, journal)
+    context = complete_beginning(context)
     if supersedes is not None:
         _close_superseded(supersedes, context.rid)
     return context
@@ -181,16 +181,30 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
 def ensure_workflow(address: Address, workflow: Workflow) -> RID:
     """RID of the workflow's row: the one with the same checksum (without one, the same URL), or a new one."""
     catalog = catalog_for(address)
-    known = workflows.find_workflow(catalog, url=workflow.url, checksum=workflow.checksum)
+    known = _known_workflow(catalog, workflow)
     if known is not None:
+        _complete_workflow(catalog, known, workflow)
         return known.rid
-    vocabulary.require_terms(catalog, MLVocab.workflow_type, workflow.workflow_type)
     journal = open_journal(load_settings().workspace(address))
     purpose = _workflow_purpose(workflow)
     (rid,) = _lease(catalog, journal, [purpose])
     workflows.insert_workflow(catalog, rid, workflow)
     flow_runs.drop_lease(journal, purpose)
     return rid
+
+
+def _known_workflow(catalog: Catalog, workflow: Workflow) -> WorkflowRecord | None:
+    """The row of this code, if there is one; DerivaMLInvalidTerm when it is to get types that are no terms."""
+    known = workflows.find_workflow(catalog, url=workflow.url, checksum=workflow.checksum)
+    if known is None or not known.workflow_types:
+        vocabulary.require_terms(catalog, MLVocab.workflow_type, workflow.workflow_type)
+    return known
+
+
+def _complete_workflow(catalog: Catalog, known: WorkflowRecord, workflow: Workflow) -> None:
+    """Give a row its types if whoever inserted it died before that."""
+    if not known.workflow_types:
+        workflows.add_workflow_types(catalog, known.rid, workflow.workflow_type)
 
 
 def _workflow_purpose(workflow: Workflow) -> str:
@@ -218,8 +232,9 @@ def _note_versions(journal: Journal, rid: RID, versions: list[DatasetVersionReco
         inputs.note_input(journal, rid, "dataset", version.dataset_rid, version_facts(version))
 
 
-def _complete(context: Context, request: Request, journal: Journal) -> Context:
+def complete_beginning(context: Context) -> Context:
     """Whatever of the beginning is still missing in the catalog: the row, the input links, the metadata files."""
+    journal = open_journal(context.workspace)
     entry = journal_executions.read_execution(journal, context.rid)
     assert entry is not None
     if entry.facts.get("begun"):
@@ -237,8 +252,7 @@ def _complete(context: Context, request: Request, journal: Journal) -> Context:
     read = inputs.list_inputs(journal, context.rid, "dataset")
     if read:
         door_of(context).link_datasets([(item.rid, item.facts.get("version_rid")) for item in read])
-    workflow = request.workflow or request.spec.workflow
-    upload_metadata(context, git_root=workflow.git_root if workflow else None)
+    upload_metadata(context, git_root=(entry.configuration.get("workflow") or {}).get("git_root"))
     journal_executions.merge_facts(journal, context.rid, {"begun": True})
     return context
 

@@ -12,8 +12,10 @@ from deriva_ml_prefect.journal import executions, files, flow_runs, manifest, ow
 from deriva_ml_prefect.journal.executions import Entry
 from deriva_ml_prefect.journal.store import FILE_NAME, Journal, now, open_journal
 from deriva_ml_prefect.phases.advance import advance, send_steps
+from deriva_ml_prefect.phases.begin import complete_beginning
 from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of
 from deriva_ml_prefect.phases.door import door_of
+from deriva_ml_prefect.phases.download import download_inputs
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.reconciliation import Winner, reconcile
 from deriva_ml_prefect.values.rid import RID, check_rid
@@ -43,10 +45,18 @@ def resume(address: Address, rid: RID) -> Context:
     ownership.take(journal, context.folder, rid)
     _reconcile(context)
     manifest.rewrite(context.folder, rid, files.list_files(journal, rid))
+    if entry_of(context).status is _S.Created:
+        complete_beginning(context)
     if was_dead and entry.user_code == "started" and entry.outcome is Outcome.unknown:
         executions.mark_user_code(journal, rid, "started", Outcome.killed)
         executions.merge_facts(journal, rid, {"resumed": True})
     return context
+
+
+def reopen(address: Address, rid: RID) -> Context:
+    """Take over an execution to go on with it: as `resume`, and one whose code never ran gets its inputs."""
+    context = resume(address, rid)
+    return download_inputs(context) if entry_of(context).status is _S.Created else context
 
 
 def _unknown(rid: RID, *, workspace: str) -> DerivaMLNotFoundError:
