@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 EXTRAS := local,examples,dask,dev
 PYTEST_ARGS ?=
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
+# a busy machine takes longer than the 20 s that Prefect grants its temporary server
+export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS ?= 120
 
 .PHONY: quickstart test check conformance compat bench faults system clean install
 

@@ -51,8 +51,6 @@ class Request:
     flow_run_id: str | None = None
     attempt: int = 1
     """How often the flow run has been started, this time included."""
-    same_execution: bool = False
-    """Code that started and did not finish may run again under the same RID: the user asked for retries."""
 
 
 def begin_execution(request: Request) -> Context:
@@ -70,7 +68,7 @@ def begin_execution(request: Request) -> Context:
     if context is not None:
         entry = journal_executions.read_execution(journal, context.rid)
         assert entry is not None
-        if entry.user_code != "started" or request.same_execution:
+        if entry.user_code != "started":
             return complete_beginning(context)
         supersedes = context
         logger.info("Execution %s did not finish; a new one begins.", context.rid)
@@ -98,7 +96,7 @@ def _take_up(request: Request, settings: Settings, journal: Journal) -> Context 
             settings.home,
             journal.workspace,
             flow_run_id=request.flow_run_id,
-            attempt=request.attempt if request.same_execution else len(rids),
+            attempt=len(rids),
         )
         ownership.take(journal, context.folder, context.rid)
         return context

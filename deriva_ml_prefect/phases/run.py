@@ -26,14 +26,10 @@ def needs_user_code(context: Context) -> bool:
     return entry_of(context).user_code != "finished"
 
 
-def start(context: Context, *, again: bool = False) -> None:
-    """The user's code is about to run: status Running.
-
-    `again`: the user asked for repetition of the same execution. Else code that was started or has finished before is
-    DerivaMLAttemptError.
-    """
+def start(context: Context) -> None:
+    """The user's code is about to run: status Running. Code that was started before is DerivaMLAttemptError."""
     entry = entry_of(context)
-    if entry.user_code == "finished" or (entry.user_code == "started" and not again):
+    if entry.user_code != "idle":
         raise DerivaMLAttemptError(
             f"The code of execution {context.rid} has run already (status {entry.status}). Upload what it staged with "
             f"`deriva-ml-prefect resume {context.rid}`, or begin a new execution to run it again."
@@ -70,7 +66,7 @@ def describe_error(error: BaseException) -> str:
 
 def run_user_code(context: Context, user_code: Callable[[Context], T]) -> T:
     """Call the user's code for this execution. SystemExit with 0 or None is an end like any other, without a result."""
-    start(context, again=context.attempt > 1)
+    start(context)
     try:
         result = user_code(context)
     except SystemExit as e:
