@@ -23,7 +23,7 @@ from deriva_ml_prefect.ml.bag import DatasetBag
 from deriva_ml_prefect.ml.current import use_execution
 from deriva_ml_prefect.ml.dataset import Dataset
 from deriva_ml_prefect.ml.feature import FeatureRecord
-from deriva_ml_prefect.phases import download, lifecycle, make_dataset, recover, run, stage
+from deriva_ml_prefect.phases import download, lifecycle, make_dataset, run, stage
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.close import check_complete
 from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of
@@ -212,7 +212,7 @@ class Execution:
     ) -> None:
         """Change the status, or give it a new message under the same status; the catalog shows it at once."""
         target = ExecutionStatus(status)
-        if target is ExecutionStatus.Uploaded and self.status is not target:
+        if target is ExecutionStatus.Uploaded and self.status is ExecutionStatus.Pending_Upload:
             check_complete(self.context)
         advance(self.context, target, message if message is not None else error)
 
@@ -312,8 +312,3 @@ class Execution:
             file.asset_table, file.file_name, file.asset_types, file.metadata, file.description, file.rid
         )
         return AssetFilePath.of(file.path, facts, describe)
-
-
-def resumed(ml: DerivaML, rid: str) -> Execution:
-    """The execution of that RID, taken over from an owner that is gone."""
-    return Execution(ml, recover.resume(ml.address, rid))
