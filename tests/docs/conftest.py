@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Environment in which a process uses a running Prefect server with a home of its own."""
+    """Variables with which a process uses a running Prefect server that has a home of its own."""
     home = tmp_path_factory.mktemp("prefect-home")
     environment = {
         "PREFECT_HOME": str(home),
@@ -26,4 +25,4 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         from prefect.testing.utilities import prefect_test_harness
 
         with prefect_test_harness(server_startup_timeout=90):
-            yield {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
+            yield {**environment, "PREFECT_API_URL": str(PREFECT_API_URL.value())}

@@ -17,6 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from deriva_ml_prefect import DerivaML, ExecutionStatus
+from deriva_ml_prefect.journal.store import close_journals
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
     [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "compat/README.md", *(ROOT / "docs").glob("*.md")]
@@ -58,12 +61,14 @@ def shell_lines(document: Path) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line.strip()]
 
 
-WITH_PYTHON = [document for document in DOCUMENTS if examples(document)]
-WITH_SHELL = [document for document in DOCUMENTS if shell_lines(document)]
-
-
 def named(document: Path) -> str:
     return document.relative_to(ROOT).as_posix()
+
+
+READ_HERE = {ROOT / "README.md", ROOT / "docs/quickstart.md"}
+"""Documents whose examples have a test of their own."""
+OTHERS = [document for document in DOCUMENTS if examples(document) and document not in READ_HERE]
+WITH_SHELL = [document for document in DOCUMENTS if shell_lines(document)]
 
 
 @dataclass(frozen=True)
@@ -85,102 +90,81 @@ class Reader:
             check=False,
         )
 
+    def run_example(self, example: Example) -> None:
+        (self.folder / example.name).write_text(example.text)
+        done = self.run([sys.executable, example.name])
+        assert done.returncode == example.status, f"{example.name}\n{done.stdout}\n{done.stderr}"
+
+    @contextlib.contextmanager
+    def serving(self, example: Example) -> Iterator[None]:
+        """The example runs, and is ready, until the block ends."""
+        (self.folder / example.name).write_text(example.text)
+        log = self.folder / f"{example.name}.log"
+        with log.open("w") as stream:
+            process = subprocess.Popen(
+                [sys.executable, "-u", example.name],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            deadline = time.monotonic() + SECONDS
+            while "being served" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.2)
+            yield
+            assert process.poll() is None, log.read_text()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def uploaded(self) -> list[str]:
+        """RIDs of the Uploaded executions in all catalogs that were worked in, the newest of each first."""
+        folders = sorted((self.home / "workspaces" / "embedded").glob("*"))
+        found = [record for folder in folders for record in DerivaML("embedded", folder.name).find_executions()]
+        return [record.rid for record in found if record.status is ExecutionStatus.Uploaded]
+
 
 @pytest.fixture
-def reader(tmp_path: Path, prefect_api: dict[str, str]) -> Iterator[Reader]:
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
     folder, home = tmp_path / "saved", tmp_path / "home"
     folder.mkdir()
-    environment = {
-        **{name: value for name, value in prefect_api.items() if name not in ("DERIVA_ML_HOST", "DERIVA_ML_CATALOG")},
-        "DERIVA_ML_HOME": str(home),
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT / "compat"),
-    }
-    yield Reader(folder, home, environment)
+    monkeypatch.setenv("DERIVA_ML_HOME", str(home))
+    path = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "compat")}
+    yield Reader(folder, home, {**os.environ, **path})
+    close_journals()
     state = home / "embedded" / "server.json"
     if state.exists():
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(json.loads(state.read_text())["pid"]), signal.SIGTERM)
 
 
-@contextlib.contextmanager
-def serving(reader: Reader, example: Example) -> Iterator[None]:
-    """The example's process, until the block ends."""
-    log = (reader.folder / f"{example.name}.log").open("w")
-    process = subprocess.Popen(
-        [sys.executable, example.name],
-        cwd=reader.folder,
-        env=reader.environment,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        yield
-        assert process.poll() is None, (reader.folder / f"{example.name}.log").read_text()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        log.close()
-
-
-def prefect_lines(document: Path) -> list[list[str]]:
-    return [words for words in shell_lines(document) if words[0] == "prefect"]
-
-
-def start_run(reader: Reader, command: list[str]) -> None:
-    """Start a run of a deployment that is just being made, and wait until the run has ended well."""
-    deadline = time.monotonic() + SECONDS
-    while True:
-        done = reader.run([*command, "--watch", "--watch-interval", "1"])
-        if done.returncode == 0:
-            return
-        missing = "not found" in (done.stdout + done.stderr).lower()
-        assert missing, done.stdout + done.stderr
-        assert time.monotonic() < deadline, "the deployment did not come into being"
-        time.sleep(1)
-
-
-def uploaded_executions(reader: Reader) -> list[str]:
-    """RIDs that are Uploaded, in the catalogs of this reader's workspaces, the newest first."""
-    program = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from deriva_ml_prefect import DerivaML\n"
-        "for folder in Path(sys.argv[1]).glob('workspaces/embedded/*'):\n"
-        "    for execution in DerivaML('embedded', folder.name).find_executions():\n"
-        "        if execution.status == 'Uploaded':\n"
-        "            print(execution.rid)\n"
-    )
-    done = reader.run([sys.executable, "-c", program, str(reader.home)])
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
-@pytest.mark.prefect
-@pytest.mark.slow
-@pytest.mark.parametrize("document", WITH_PYTHON, ids=named)
-def test_examples_run_in_order_and_show_finds_their_executions(document: Path, reader: Reader) -> None:
+def run_all(reader: Reader, document: Path) -> None:
+    """All examples of a document in order; a deployment is started with the commands that the document shows."""
     for example in examples(document):
-        (reader.folder / example.name).write_text(example.text)
-        if example.serves:
-            with serving(reader, example):
-                for command in prefect_lines(document):
-                    before = len(uploaded_executions(reader))
-                    start_run(reader, command)
-                    assert len(uploaded_executions(reader)) == before + 1
+        if not example.serves:
+            reader.run_example(example)
             continue
-        done = reader.run([sys.executable, example.name])
-        assert done.returncode == example.status, f"{example.name}\n{done.stdout}\n{done.stderr}"
+        with reader.serving(example):
+            for command in [words for words in shell_lines(document) if words[0] == "prefect"]:
+                before = len(reader.uploaded())
+                done = reader.run([*command, "--watch", "--watch-interval", "1"])
+                assert done.returncode == 0, done.stdout + done.stderr
+                assert len(reader.uploaded()) == before + 1
 
+
+def run_commands(reader: Reader, document: Path) -> None:
+    """The commands that a document shows for an execution, with the RID of the last one."""
     for words in shell_lines(document):
-        if words[0] == "deriva-ml-prefect" and "RID" in words:
-            rid = uploaded_executions(reader)[0]
-            done = reader.run([str(BIN / words[0]), *(rid if word == "RID" else word for word in words[1:])])
+        if words[0] == "deriva-ml-prefect":
+            rid = reader.uploaded()[0]
+            done = reader.run([rid if word == "RID" else word for word in words])
             assert done.returncode == 0, done.stderr
             assert rid in done.stdout
             assert "Uploaded" in done.stdout
@@ -188,22 +172,33 @@ def test_examples_run_in_order_and_show_finds_their_executions(document: Path, r
 
 @pytest.mark.prefect
 @pytest.mark.slow
-def test_readme_says_truly_where_things_lie(reader: Reader) -> None:
-    """The paths of README's table are there after its examples, with one that runs on a dataset."""
+def test_readme_runs(reader: Reader, prefect_api: dict[str, str]) -> None:
+    reader.environment.update(prefect_api)
+    run_all(reader, ROOT / "README.md")
+    run_commands(reader, ROOT / "README.md")
+
+
+@pytest.mark.slow
+def test_quickstart_runs_and_readme_says_truly_where_things_lie(reader: Reader) -> None:
+    document = ROOT / "docs/quickstart.md"
+    *first, last = examples(document)
+    assert last.name == "pick_up.py"
+    for example in first:
+        reader.run_example(example)
+    # an execution waits to be picked up, so there is a staged file to be seen
     said = re.findall(r"^\| `([\w./<>-]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert len(said) >= 6
-    quickstart = ROOT / "docs/quickstart.md"
-    for example in examples(quickstart):
-        (reader.folder / example.name).write_text(example.text)
-        # a staged file is there until it is uploaded: look while a killed execution waits
-        if example.name == "pick_up.py":
-            break
-        done = reader.run([sys.executable, example.name])
-        assert done.returncode == example.status, done.stderr
+    assert len(said) == 6
     for path in said:
         assert list(reader.home.glob(re.sub(r"<\w+>", "*", path).rstrip("/"))), path
-    secret = reader.home / "embedded" / "tokens.json"
-    assert secret.stat().st_mode & 0o777 == 0o600
+    assert (reader.home / "embedded" / "tokens.json").stat().st_mode & 0o777 == 0o600
+    before = len(reader.uploaded())
+    reader.run_example(last)
+    assert len(reader.uploaded()) == before + 1
+
+
+@pytest.mark.parametrize("document", OTHERS, ids=named)
+def test_other_documents_run(document: Path, reader: Reader) -> None:
+    run_all(reader, document)
 
 
 @pytest.mark.parametrize("document", WITH_SHELL, ids=named)

@@ -86,5 +86,5 @@ def test_every_file_that_the_documents_name_is_there() -> None:
     for paragraph in re.split(r"\n\n", MAP):
         room = re.search(r"\*\*`([\w/]+/)`\*\*", paragraph)
         if room:
-            for name in re.findall(r"`(\w+\.(?:py|json))`", paragraph):
+            for name in re.findall(r"`(\w+\.(?:py|sql))`", paragraph):
                 assert list((PACKAGE / room[1]).rglob(name)), f"{room[1]}: {name}"
