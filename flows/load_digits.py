@@ -70,10 +70,9 @@ def _prediction_columns() -> list[dict[str, Any]]:
 
 def load_dataset(ml: DerivaML) -> DatasetSpec:
     """The dataset of 500 images with their labels, loaded by an execution of its own when there is none."""
-    complete = [found for found in ml.find_datasets() if len(found.list_dataset_members()["Image"]) == IMAGES]
+    complete = _complete_datasets(ml)
     if complete:
-        dataset = complete[0]
-        return DatasetSpec(rid=dataset.dataset_rid, version=str(dataset.current_version))
+        return complete[0]
     from PIL import Image
     from sklearn.datasets import load_digits
 
@@ -106,3 +105,16 @@ def load_dataset(ml: DerivaML) -> DatasetSpec:
     dataset = execution.create_dataset(["Complete", "Labeled"], description=f"{IMAGES} handwritten digits")
     dataset.add_dataset_members({"Image": [str(image.asset_rid) for image in uploaded["Image"]]})
     return DatasetSpec(rid=dataset.dataset_rid, version=str(dataset.current_version))
+
+
+def find_digits() -> list[DatasetSpec]:
+    """The dataset of the digits, for a configuration; an empty list is never given."""
+    found = _complete_datasets(DerivaML(HOST, CATALOG))
+    if not found:
+        raise exceptions.DerivaMLDatasetNotFound(f"Catalog {HOST}/{CATALOG} has no digits yet: run `make quickstart`.")
+    return found[:1]
+
+
+def _complete_datasets(ml: DerivaML) -> list[DatasetSpec]:
+    complete = [found for found in ml.find_datasets() if len(found.list_dataset_members()["Image"]) == IMAGES]
+    return [DatasetSpec(rid=found.dataset_rid, version=str(found.current_version)) for found in complete]

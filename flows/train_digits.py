@@ -32,11 +32,15 @@ HELD_OUT = 5
 # the experiment
 
 
-@deriva_execution(catalog=CATALOG, workflow_type="Training", name="train-digits")
-def train_digits(
-    execution: Execution, epochs: int = 15, learning_rate: float = 0.01, seed: int = 7, pause: float = 0.0
+def train(
+    execution: Execution,
+    ml_instance: DerivaML,
+    epochs: int = 15,
+    learning_rate: float = 0.01,
+    seed: int = 7,
+    pause: float = 0.0,
 ) -> str:
-    """Train a linear classifier on the dataset of the configuration.
+    """Train a linear classifier on the dataset of the configuration; the RID of the execution.
 
     Args:
         epochs: Passes over the training images.
@@ -67,7 +71,7 @@ def train_digits(
         time.sleep(pause)
 
     write_model(execution, model, pixels[held_out], labels[held_out])
-    record = execution.ml.lookup_feature("Image", "Predicted").feature_record_class()
+    record = ml_instance.lookup_feature("Image", "Predicted").feature_record_class()
     guesses = model.predict(pixels)
     sure = model.predict_proba(pixels).max(axis=1)
     execution.add_features(
@@ -77,6 +81,10 @@ def train_digits(
         ]
     )
     return rid
+
+
+train_digits = deriva_execution(catalog=CATALOG, workflow_type="Training", name="train-digits")(train)
+"""The same function as a Prefect flow."""
 
 
 def read_images(execution: Execution) -> tuple[Any, Any, list[str]]:

@@ -185,3 +185,31 @@ def test_wrong_argument(place: Place) -> None:
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 2
     assert "invalid int value" in output
+
+
+@pytest.mark.slow
+def test_same_experiment_by_deriva_ml_run(place: Place) -> None:
+    command = [sys.executable, "-m", "deriva_ml_prefect.cli.run", "--config-dir", str(ROOT / "flows" / "configs")]
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=place.home,
+            env=place.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "  quick - 3 epochs" in run("--info").splitlines()
+    rid = re.findall(r"Execution (\S+) in embedded/digits is Uploaded", run("model_config=quick"))[0]
+    summary = place.summary(rid)
+    assert metrics_lines(summary) == 3
+    assert summary.workflow is not None
+    assert summary.workflow.rid == value(place.first, "Workflow")
+    before = len(place.journal("SELECT rid FROM execution_state__executions"))
+    assert "is Uploaded" not in run("dry_run=true")
+    assert len(place.journal("SELECT rid FROM execution_state__executions")) == before
