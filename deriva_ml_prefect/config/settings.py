@@ -12,6 +12,7 @@ Layout of the home folder: `workspaces/<host>/<catalog>/{journal.db, executions/
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -85,8 +86,8 @@ def _number(env: Mapping[str, str], name: str, default: float) -> float:
         value = float(text) if text else default
     except ValueError:
         raise DerivaMLConfigurationError(f"{name}={text!r} is not a number.") from None
-    if value < 0:
-        raise DerivaMLConfigurationError(f"{name}={text!r} is negative.")
+    if value < 0 or not math.isfinite(value):
+        raise DerivaMLConfigurationError(f"{name}={text!r} is not a number from 0 up.")
     return value
 
 
