@@ -43,21 +43,31 @@ class Journal:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All writes inside are committed together at the end, or none. Nested use joins the outer transaction."""
+        """All writes inside are committed together at the end, or none. Nested use joins the outer transaction.
+
+        Raises DerivaMLConfigurationError when the disk is full, cannot be written, or the file stays locked.
+        """
         with self.lock:
-            if self.depth == 0:
-                self.connection.execute("BEGIN IMMEDIATE")
-            self.depth += 1
-            try:
+            if self.depth:
                 yield
-            except BaseException:
-                self.depth -= 1
-                if self.depth == 0:
-                    self.connection.execute("ROLLBACK")
-                raise
-            self.depth -= 1
-            if self.depth == 0:
+                return
+            self.depth = 1
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+                yield
                 self.connection.execute("COMMIT")
+            except BaseException as e:
+                # a full disk has ended the transaction already
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK")
+                if isinstance(e, sqlite3.OperationalError):
+                    raise DerivaMLConfigurationError(
+                        f"The journal {self.path} cannot be written: {e}. What was staged before is still there: make "
+                        "room on the disk, or see who holds the file, and repeat."
+                    ) from e
+                raise
+            finally:
+                self.depth = 0
 
     def write(self, query: str, **values: Any) -> int:
         """Run a writing query by name, durable on return; the number of rows that it touched."""
