@@ -1,0 +1,135 @@
+"""Opening a journal: durable, versioned, refused when it cannot be read rightly; transactions."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
+from deriva_ml_prefect.journal import queries
+from deriva_ml_prefect.journal.executions import list_executions, read_execution
+from deriva_ml_prefect.journal.store import SCHEMA_VERSION, Journal, close_journals, is_on_network, open_journal
+
+
+def test_settings_of_the_connection(journal: Journal) -> None:
+    def pragma(name: str) -> Any:
+        return journal.connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+    assert pragma("journal_mode") == "wal"
+    assert pragma("synchronous") == 2
+    assert pragma("user_version") == SCHEMA_VERSION
+
+
+def test_newer_schema_is_refused(tmp_path: Path) -> None:
+    open_journal(tmp_path)
+    close_journals()
+    with sqlite3.connect(tmp_path / "journal.db") as connection:
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    connection.close()
+    before = (tmp_path / "journal.db").read_bytes()
+    for _ in range(2):
+        with pytest.raises(DerivaMLConfigurationError, match="newer version of deriva-ml-prefect"):
+            open_journal(tmp_path)
+    assert (tmp_path / "journal.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"this is no database, but long enough to be one" * 50, b"SQLite format 3\0" + b"x" * 5000]
+)
+def test_what_is_no_journal_is_refused_and_kept(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(content)
+    with pytest.raises(DerivaMLConfigurationError, match="cannot be opened"):
+        open_journal(tmp_path)
+    assert path.read_bytes() == content
+
+
+def test_one_connection_a_process(journal: Journal, fork: Callable[[Callable[[], None]], Any]) -> None:
+    assert open_journal(journal.workspace) is journal
+
+    def child() -> None:
+        mine = open_journal(journal.workspace)
+        assert mine is not journal
+        mine.write("mark_registered", rid="1-A", catalog_status="from the child")
+
+    assert fork(child).wait() == 0
+    entry = read_execution(journal, "1-A")
+    assert entry is not None
+    assert entry.catalog_status == "from the child"
+
+
+def test_transaction_is_all_or_nothing(journal: Journal) -> None:
+    def fail() -> None:
+        with journal.transaction():
+            journal.write("mark_registered", rid="1-A", catalog_status="half")
+            raise RuntimeError("in between")
+
+    with pytest.raises(RuntimeError, match="in between"):
+        fail()
+    entry = read_execution(journal, "1-A")
+    assert entry is not None
+    assert not entry.registered
+    with journal.transaction(), journal.transaction():
+        journal.write("mark_registered", rid="1-A", catalog_status="whole")
+    entry = read_execution(journal, "1-A")
+    assert entry is not None
+    assert entry.catalog_status == "whole"
+
+
+def test_a_write_survives_a_kill(journal: Journal, fork: Callable[[Callable[[], None]], Any]) -> None:
+    def child() -> None:
+        mine = open_journal(journal.workspace)
+        mine.write("mark_registered", rid="1-A", catalog_status="durable")
+        mine.connection.execute("BEGIN IMMEDIATE")
+        mine.connection.execute("UPDATE execution_state__executions SET catalog_status = 'not durable'")
+        os._exit(9)
+
+    assert fork(child).wait() == 9
+    entry = read_execution(journal, "1-A")
+    assert entry is not None
+    assert entry.catalog_status == "durable"
+
+
+def test_full_disk_loses_nothing(journal: Journal) -> None:
+    """The page limit of SQLite stands for a disk that is full."""
+    pages = journal.connection.execute("PRAGMA page_count").fetchone()[0]
+    journal.connection.execute(f"PRAGMA max_page_count={pages + 2}")
+    with pytest.raises(DerivaMLConfigurationError, match="cannot be written: database or disk is full"):
+        journal.write("merge_facts", rid="1-A", facts='{"x": "' + "y" * 1_000_000 + '"}')
+    journal.connection.execute("PRAGMA max_page_count=1000000")
+    journal.write("mark_registered", rid="1-A", catalog_status="after")
+    assert [entry.facts for entry in list_executions(journal)] == [{}]
+
+
+def test_journal_that_was_moved_away_is_made_anew(journal: Journal) -> None:
+    for path in journal.workspace.glob("journal.db*"):
+        path.rename(path.with_suffix(".old"))
+    again = open_journal(journal.workspace)
+    assert again is not journal
+    assert list_executions(again) == []
+
+
+def test_every_query_is_valid_and_has_a_purpose(journal: Journal) -> None:
+    text = Path(str(queries.files("deriva_ml_prefect.journal").joinpath("queries.sql"))).read_text()
+    names = [line.removeprefix("-- name: ") for line in text.splitlines() if line.startswith("-- name: ")]
+    assert len(names) == len(set(names))
+    for name in names:
+        statement = queries.sql(name)
+        assert statement.startswith("-- "), name
+        words = dict.fromkeys(("now", *_parameters(statement)))
+        journal.connection.execute("EXPLAIN " + statement, words)
+
+
+def _parameters(statement: str) -> list[str]:
+    import re
+
+    return re.findall(r":(\w+)", statement)
+
+
+def test_local_folder_is_not_on_a_network(tmp_path: Path) -> None:
+    assert not is_on_network(tmp_path)
