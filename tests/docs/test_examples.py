@@ -25,7 +25,7 @@ DOCUMENTS = sorted(
     [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "compat/README.md", *(ROOT / "docs").glob("*.md")]
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FIRST_LINE = re.compile(r"# (?P<name>\w+\.py)(?:, exit status (?P<status>\d+))?$")
+FIRST_LINE = re.compile(r"# (?P<name>(?:\w+/)?\w+\.py)(?:, exit status (?P<status>\d+))?$")
 BIN = Path(sys.executable).parent
 SECONDS = 120
 
@@ -36,6 +36,11 @@ class Example:
     text: str
     status: int
     """Exit status that the document says it has."""
+
+    @property
+    def is_configuration(self) -> bool:
+        """Whether a command reads it, and nobody runs it."""
+        return "/" in self.name
 
     @property
     def serves(self) -> bool:
@@ -90,15 +95,22 @@ class Reader:
             check=False,
         )
 
+    def save(self, example: Example) -> None:
+        path = self.folder / example.name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(example.text)
+
     def run_example(self, example: Example) -> None:
-        (self.folder / example.name).write_text(example.text)
+        self.save(example)
+        if example.is_configuration:
+            return
         done = self.run([sys.executable, example.name])
         assert done.returncode == example.status, f"{example.name}\n{done.stdout}\n{done.stderr}"
 
     @contextlib.contextmanager
     def serving(self, example: Example) -> Iterator[None]:
         """The example runs, and is ready, until the block ends."""
-        (self.folder / example.name).write_text(example.text)
+        self.save(example)
         log = self.folder / f"{example.name}.log"
         with log.open("w") as stream:
             process = subprocess.Popen(
@@ -181,9 +193,9 @@ def test_readme_runs(reader: Reader, prefect_api: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_quickstart_runs_and_readme_says_truly_where_things_lie(reader: Reader) -> None:
     document = ROOT / "docs/quickstart.md"
-    *first, last = examples(document)
-    assert last.name == "pick_up.py"
-    for example in first:
+    shown = examples(document)
+    crash = [example.name for example in shown].index("crash.py")
+    for example in shown[: crash + 1]:
         reader.run_example(example)
     # an execution waits to be picked up, so there is a staged file to be seen
     said = re.findall(r"^\| `([\w./<>-]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
@@ -192,8 +204,19 @@ def test_quickstart_runs_and_readme_says_truly_where_things_lie(reader: Reader) 
         assert list(reader.home.glob(re.sub(r"<\w+>", "*", path).rstrip("/"))), path
     assert (reader.home / "embedded" / "tokens.json").stat().st_mode & 0o777 == 0o600
     before = len(reader.uploaded())
-    reader.run_example(last)
+    assert shown[crash + 1].name == "pick_up.py"
+    reader.run_example(shown[crash + 1])
     assert len(reader.uploaded()) == before + 1
+    for example in shown[crash + 2 :]:
+        reader.run_example(example)
+    commands = [words for words in shell_lines(document) if words[0] == "deriva-ml-run"]
+    assert len(commands) == 3
+    for words in commands:
+        done = reader.run(words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "--info" not in words or "frequent" in done.stdout
+    # neither --info nor a dry run leaves an execution
+    assert len(reader.uploaded()) == before + 2
 
 
 @pytest.mark.parametrize("document", OTHERS, ids=named)
@@ -214,6 +237,9 @@ def test_shell_lines_are_commands_that_there_are(document: Path) -> None:
                     [str(BIN / words[0]), words[1], "--help"], capture_output=True, timeout=SECONDS, check=False
                 )
                 assert done.returncode == 0
+            case ["deriva-ml-run", *_]:
+                # run with the examples of its document
+                assert document == ROOT / "docs/quickstart.md"
             case ["prefect", "deployment", "run", name]:
                 flow, _, deployment = name.partition("/")
                 code = "\n".join(example.text for example in examples(document))
