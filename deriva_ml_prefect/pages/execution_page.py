@@ -17,15 +17,15 @@ def render_execution(summary: ExecutionSummary) -> str:
         f"[{record.rid} in {summary.address}]({summary.url})",
         "",
         f"- **Status:** {record.status}" + (f" — {_cell(record.status_detail)}" if record.status_detail else ""),
-        f"- **Outcome of the code:** {summary.outcome}",
+        f"- **Outcome of the code:** {_cell(summary.outcome)}",
     ]
     if record.description:
         lines.append(f"- **Description:** {_cell(record.description)}")
     if summary.workflow:
         workflow = summary.workflow
-        lines.append(f"- **Workflow:** {_cell(workflow.name or workflow.rid)} ({', '.join(workflow.workflow_types)})")
-        lines.append(f"- **Code:** {_cell(workflow.url or '')} `{workflow.checksum or ''}`")
-    lines += [f"- **{phase.capitalize()} took:** {text}" for phase, text in record.durations.items()]
+        lines.append(f"- **Workflow:** {_cell(workflow.name or workflow.rid)} ({_cell(', '.join(workflow.workflow_types))})")
+        lines.append(f"- **Code:** {_cell(workflow.url or '')} `{_cell(workflow.checksum or '')}`")
+    lines += [f"- **{phase.capitalize()} took:** {_cell(text)}" for phase, text in record.durations.items()]
     lines += _local(summary)
     datasets = [(item.rid, item.version or "", item.description or "") for item in summary.input_datasets]
     lines += _table("Datasets read", ("RID", "Version", "Description"), datasets)
