@@ -12,7 +12,7 @@ RID = str
 DRY_RUN_RID = "0000"
 """What a dry run shows where an execution would have its RID; no row has it."""
 
-_PATTERN = re.compile(r"[A-Z0-9]{1,4}(?:-[A-Z0-9]{4})*")
+_PATTERN = re.compile(r"[A-Z0-9]{1,4}(?:-[A-Z0-9]{1,4})*")
 
 
 def is_rid(text: object) -> bool:

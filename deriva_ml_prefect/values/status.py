@@ -70,7 +70,6 @@ def check_transition(source: ExecutionStatus, target: ExecutionStatus, *, subjec
     """Raise InvalidTransitionError unless `source` → `target` is legal."""
     if is_legal(source, target):
         return
-    after = ", ".join(successors(source)) or "nothing: it is terminal"
-    raise InvalidTransitionError(
-        f"{subject} is {source} and cannot become {target}. From {source} it can go to {after}."
-    )
+    after = ", ".join(successors(source))
+    way = f"From {source} it can go to {after}." if after else f"{source} is final."
+    raise InvalidTransitionError(f"{subject} is {source} and cannot become {target}. {way}")

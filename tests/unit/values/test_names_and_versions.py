@@ -21,13 +21,13 @@ from deriva_ml_prefect.values.rid import check_rid, is_rid, split_snapshot
 from deriva_ml_prefect.values.version import DatasetVersion, VersionPart
 
 
-@pytest.mark.parametrize("rid", ["1", "1WE", "1-ABCD", "2-XY12-0000"])
+@pytest.mark.parametrize("rid", ["1", "1WE", "1-ABC", "1-ABCD", "2-XY12-0000"])
 def test_rids(rid: str) -> None:
     assert check_rid(rid) == rid
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1-abcd", " 1-ABCD", "1-ABC", "1--ABCD", "1-ABCD-", "ABCDE", "1-ABCD@2PX", "x" * 10_000]
+    "text", ["", "1-abcd", " 1-ABCD", "1-ABCDE", "1--ABCD", "1-ABCD-", "ABCDE", "1-ABCD@2PX", "x" * 10_000]
 )
 def test_no_rids(text: str) -> None:
     assert not is_rid(text)
