@@ -122,11 +122,12 @@ def _resolve_star(path: PathPlan, item: Item, alias: str) -> Output:
         if len(item.column.parts) > 1:
             find_source(path, item.column)
         return Output(alias, Aggregate("cnt", ()), INT8)
-    if item.function != "array":
+    rows = {"array": "rows", "array_d": "rows_d"}.get(item.function or "")
+    if rows is None:
         raise BadRequest(f"The function {item.function} cannot be applied to '*'.")
     source, _ = find_source(path, item.column)
     columns = tuple(ColumnRef(source, column) for column in path.sources[source].columns.values())
-    return Output(alias, Aggregate("rows", columns, tuple(ref.column.name for ref in columns)), JSON)
+    return Output(alias, Aggregate(rows, columns, tuple(ref.column.name for ref in columns)), JSON)
 
 
 def _check_aggregate(function: str, reference: ColumnRef) -> None:

@@ -264,8 +264,9 @@ def _row_object(writer: Writer, expression: Aggregate) -> str:
 
 def _aggregate(writer: Writer, expression: Aggregate) -> str:
     function = expression.function
-    if function == "rows":
-        return f"(CASE WHEN count(*) THEN json_group_array({_row_object(writer, expression)}) END)"
+    if function in ("rows", "rows_d"):
+        distinct = "DISTINCT " if function == "rows_d" else ""
+        return f"(CASE WHEN count(*) THEN json_group_array({distinct}{_row_object(writer, expression)}) END)"
     if not expression.columns:
         return "count(*)"
     (column,) = expression.columns
