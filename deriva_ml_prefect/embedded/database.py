@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ class Function:
     arguments: int
     call: Callable[..., Any]
     deterministic: bool = True
+    may_time_out: bool = False
+    """Whether `call` may raise TimeoutError, which ends the request as its time bound does."""
 
 
 class Connection(sqlite3.Connection):
@@ -146,10 +149,25 @@ def connect(path: Path, functions: Sequence[Function], *, must_exist: bool = Fal
     connection.execute("PRAGMA cache_size=-16000")
     connection.set_progress_handler(connection.is_late, STEPS_BETWEEN_CHECKS)
     for function in functions:
-        connection.create_function(
-            function.name, function.arguments, function.call, deterministic=function.deterministic
-        )
+        call = ending_in_time(connection, function.call) if function.may_time_out else function.call
+        connection.create_function(function.name, function.arguments, call, deterministic=function.deterministic)
     return connection
+
+
+def ending_in_time(connection: Connection, call: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function; when it raises TimeoutError, the connection's time is over."""
+    known = weakref.ref(connection)
+
+    def run(*values: Any) -> Any:
+        try:
+            return call(*values)
+        except TimeoutError:
+            late = known()
+            if late is not None:
+                late.deadline = 0.0
+            raise
+
+    return run
 
 
 @contextmanager
@@ -157,6 +175,6 @@ def late_is_bad_request(connection: Connection) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if connection.is_late() and "interrupted" in str(error):
+        if connection.is_late() and ("interrupted" in str(error) or "user-defined function" in str(error)):
             raise BadRequest("Query run time limit exceeded.") from error
         raise

@@ -32,10 +32,9 @@ def test_what_is_no_regular_expression() -> None:
             translate_regexp(pattern)
 
 
-def test_expressions_that_could_run_for_ever() -> None:
-    for pattern in ("(a+)+$", "x" * 3000):
-        with pytest.raises(BadRequest):
-            translate_regexp(pattern)
+def test_a_long_expression_is_refused() -> None:
+    with pytest.raises(BadRequest):
+        translate_regexp("x" * 3000)
 
 
 def test_null_matches_nothing() -> None:
