@@ -23,7 +23,8 @@ def render_execution(summary: ExecutionSummary) -> str:
         lines.append(f"- **Description:** {_cell(record.description)}")
     if summary.workflow:
         workflow = summary.workflow
-        lines.append(f"- **Workflow:** {_cell(workflow.name or workflow.rid)} ({_cell(', '.join(workflow.workflow_types))})")
+        kinds = ", ".join(workflow.workflow_types)
+        lines.append(f"- **Workflow:** {_cell(workflow.name or workflow.rid)} ({_cell(kinds)})")
         lines.append(f"- **Code:** {_cell(workflow.url or '')} `{_cell(workflow.checksum or '')}`")
     lines += [f"- **{phase.capitalize()} took:** {_cell(text)}" for phase, text in record.durations.items()]
     lines += _local(summary)
