@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,14 @@ class Child:
         os.waitpid(self.pid, 0)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need the Prefect server go to one worker, so that a run starts one."""
+    for item in items:
+        if "prefect_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("prefect"))
+
+
 def end_embedded(home: Path) -> None:
     """End the embedded DERIVA of a home folder by the process id that it left there."""
     path = home / "embedded" / "server.json"
@@ -71,6 +80,26 @@ def _no_real_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("DERIVA_ML_HOST", "DERIVA_ML_CATALOG"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of the API of a running Prefect server; flows in this process use it while the fixture lives."""
+    names = {
+        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect-home")),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        "DO_NOT_TRACK": "1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in names.items():
+            patch.setenv(name, value)
+        from prefect.settings import PREFECT_API_URL
+        from prefect.testing.utilities import prefect_test_harness
+
+        with prefect_test_harness(server_startup_timeout=90):
+            yield str(PREFECT_API_URL.value())
 
 
 @pytest.fixture(scope="session")
@@ -184,6 +213,9 @@ def fork() -> Iterator[Callable[[Callable[[], None]], Child]]:
             try:
                 body()
                 status = 0
+            # whatever ended the child is shown, and never reaches the parent's test run
+            except BaseException:  # noqa: BLE001
+                traceback.print_exc()
             finally:
                 os._exit(status)
         children.append(Child(pid))
