@@ -15,6 +15,8 @@ from deriva_ml_prefect.values.status import ExecutionStatus
 _DURATIONS = {"execution": "Execution_Duration", "download": "Download_Duration", "upload": "Upload_Duration"}
 _S = ExecutionStatus
 _OLD_TO_NEW = {"Initializing": _S.Created, "Pending": _S.Created}
+_OLD_END = "successfully end the execution"
+"""What deriva-ml 1.17 says, in lower case, once outputs are uploaded."""
 _NEW_TO_OLD = {
     _S.Created: "Created",
     _S.Running: "Running",
@@ -108,7 +110,8 @@ def read_status(dialect: Dialect, text: str | None, detail: str | None = None) -
     if text in _OLD_TO_NEW:
         return _OLD_TO_NEW[text]
     if text == "Completed":
-        return _S.Uploaded if "upload" in (detail or "").lower() else _S.Stopped
+        said = (detail or "").lower()
+        return _S.Uploaded if "upload" in said or said.startswith(_OLD_END) else _S.Stopped
     raise DerivaMLStateInconsistency(
         f"Execution status {text!r} is unknown. Known are {', '.join(_S)} and deriva-ml's older Initializing, Pending "
         "and Completed. Correct the row, or leave this execution out."

@@ -76,7 +76,8 @@ def _read(catalog: Catalog, where: str | None) -> list[WorkflowRecord]:
     """Workflows with their types, in one request."""
     table = ml_table(catalog, "Workflow")
     path = f"W:={table_name(*table.ref)}" + (f"/{where}" if where else "")
-    columns = ",".join(f"{quote(name)}:=W:{quote(name)}" for name in (*_COLUMNS, "RCT"))
+    own = ("Workflow_Type",) if catalog.dialect.workflow_type_column else ()
+    columns = ",".join(f"{quote(name)}:=W:{quote(name)}" for name in (*_COLUMNS, "RCT", *own))
     if not catalog.dialect.workflow_type_table:
         rows = get_rows(catalog, f"entity/{path}@sort(RCT)")
         return [_record(row, (row["Workflow_Type"],) if row.get("Workflow_Type") else ()) for row in rows]
@@ -84,7 +85,12 @@ def _read(catalog: Catalog, where: str | None) -> list[WorkflowRecord]:
     join = f"left(W:RID)=({table_name(*link.table.ref)}:{quote(link.left.column)})"
     types = f"Types:=array_d({quote(link.right.column)})"
     rows = get_rows(catalog, f"attributegroup/{path}/{join}/{columns};{types}@sort(RCT)")
-    return [_record(row, tuple(sorted(name for name in row["Types"] or () if name))) for row in rows]
+    return [_record(row, _types(row)) for row in rows]
+
+
+def _types(row: Row) -> tuple[str, ...]:
+    """Types of the association and that of the workflow's own column, which older releases alone write."""
+    return tuple(sorted({name for name in (*(row["Types"] or ()), row.get("Workflow_Type")) if name}))
 
 
 def _record(row: Row, types: tuple[str, ...]) -> WorkflowRecord:

@@ -8,7 +8,7 @@ import pytest
 
 from deriva_ml_prefect.catalog import executions, vocabulary, workflows
 from deriva_ml_prefect.catalog.connection import Catalog
-from deriva_ml_prefect.catalog.rows import get_rows, lease_rids, new_token, update_rows
+from deriva_ml_prefect.catalog.rows import get_rows, insert_rows, lease_rids, new_token, update_rows
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.exceptions import (
     DerivaMLCatalogConflict,
@@ -92,6 +92,12 @@ def test_workflow_without_types_is_listed_once(shared: Catalog) -> None:
     (rid,) = lease(shared)
     workflows.insert_workflow(shared, rid, Workflow(name="plain", url="u:1", checksum="1"))
     assert [w.workflow_types for w in workflows.list_workflows(shared) if w.rid == rid] == [()]
+
+
+def test_type_that_an_older_release_wrote(shared: Catalog) -> None:
+    row = {"Name": "old", "URL": "u:old", "Workflow_Type": "Analysis"}
+    (made,) = insert_rows(shared, ("deriva-ml", "Workflow"), [row])
+    assert workflows.read_workflow(shared, made["RID"]).workflow_types == ("Analysis",)
 
 
 def test_both_forms_of_the_type_are_written(shared: Catalog, workflow: str) -> None:

@@ -116,6 +116,7 @@ def test_every_status_survives_the_older_generation(older: dict[str, Any], statu
         ("Running", "Uploading", S.Running),
         ("Completed", "Uploaded 3 assets", S.Uploaded),
         ("Completed", "Algorithm execution ended.", S.Stopped),
+        ("Completed", "Successfully end the execution.", S.Uploaded),
         ("Completed", None, S.Stopped),
         ("Failed", "Uploaded: no", S.Failed),
         ("Running", "Stopped: is no detail of Running", S.Running),
