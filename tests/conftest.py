@@ -55,14 +55,6 @@ class Child:
         os.waitpid(self.pid, 0)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need the Prefect server go to one worker, so that a run starts one."""
-    for item in items:
-        if "prefect_server" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("prefect"))
-
-
 def end_embedded(home: Path) -> None:
     """End the embedded DERIVA of a home folder by the process id that it left there."""
     path = home / "embedded" / "server.json"

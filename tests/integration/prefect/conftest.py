@@ -1,4 +1,4 @@
-"""One Prefect server and one embedded DERIVA for the run, each with a home and a database of its own."""
+"""One embedded DERIVA for the flows, with a home of its own; the Prefect server is the test run's."""
 
 from __future__ import annotations
 
@@ -12,25 +12,6 @@ import pytest
 
 from deriva_ml_prefect.ml.creation import create_ml_catalog
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
-
-
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of the API of a running Prefect server; flows in this process use it while the fixture lives."""
-    names = {
-        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect-home")),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_LEVEL": "ERROR",
-        "DO_NOT_TRACK": "1",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in names.items():
-            patch.setenv(name, value)
-        from prefect.settings import PREFECT_API_URL
-        from prefect.testing.utilities import prefect_test_harness
-
-        with prefect_test_harness(server_startup_timeout=90):
-            yield str(PREFECT_API_URL.value())
 
 
 @pytest.fixture(scope="session")
