@@ -164,6 +164,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except exceptions.DerivaMLException as e:
         print(f"{type(e).__name__}: {e}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(
+            "Interrupted. The catalog says so; what was staged is uploaded by the resume command above.",
+            file=sys.stderr,
+        )
+        return 130
     summary = ml.summarize_execution(rid)
     print(
         f"\nExecution        {rid}, {summary.execution.status}\n"
