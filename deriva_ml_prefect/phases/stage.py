@@ -309,15 +309,21 @@ def stage_outputs(context: Context) -> Context:
 
 
 def write_output(context: Context, request: Registration, content: bytes) -> StagedFile:
-    """Register a new file and write it, e.g. a metadata file of the execution's own."""
-    file = register_file(context, Registration(**{**vars(request), "always_new": True}))
-    temporary = file.path.with_name(f".{file.path.name}.tmp")
+    """Write a file of the execution's own, e.g. a metadata file, and register it.
+
+    The bytes are there before the journal knows of them: a process that dies in between leaves nothing to wait for.
+    """
+    _check_open(context)
+    folder = context.staged / assets.asset_table(catalog_of(context), request.asset_table).name
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / check_filename(request.rename_file or request.file_name)
+    temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-    temporary.replace(file.path)
-    return file
+    temporary.replace(path)
+    return register_file(context, Registration(**{**vars(request), "always_new": True}))
 
 
 def forget_staged_bytes(context: Context) -> None:
