@@ -8,7 +8,7 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from deriva_ml_prefect.exceptions import (
 )
 from deriva_ml_prefect.journal import ownership
 from deriva_ml_prefect.journal.executions import list_executions, mark_registered
-from deriva_ml_prefect.journal.store import open_journal
+from deriva_ml_prefect.journal.store import Journal, open_journal
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.phases import recover
@@ -268,3 +268,35 @@ def test_what_cannot_be_resumed_is_named(ml: DerivaML, workflow: Workflow, monke
     with pytest.raises(DerivaMLNotFoundError):
         ml.resume_execution("1-GONE")
     assert ml.resume_execution(exe.execution_rid).status is S.Created
+
+
+def test_killed_while_the_record_of_the_run_is_written(ml: DerivaML, workflow: Workflow, fork: Fork) -> None:
+    """At each commit of the journal around the end of the upload, none of which may leave a file without its bytes."""
+    for commit in range(1, 60):
+        exe = ml.create_execution(ExecutionSpec(workflow=workflow))
+        with exe:
+            pass
+        ownership.release(exe.context.folder)
+
+        def child(exe: Execution = exe, commit: int = commit) -> None:
+            again = ml.resume_execution(exe.execution_rid)
+            transaction, seen = Journal.transaction, [0]
+
+            @contextlib.contextmanager
+            def counted(journal: Journal) -> Iterator[None]:
+                with transaction(journal):
+                    yield
+                seen[0] += journal.depth == 0
+                if seen[0] == commit:
+                    die()
+
+            Journal.transaction = counted  # type: ignore[method-assign]
+            again.upload_execution_outputs()
+
+        status = fork(child).wait()
+        ml.resume_execution(exe.execution_rid).upload_execution_outputs()
+        names = [str(a.filename) for a in ml.summarize_execution(exe.execution_rid).output_assets]
+        assert len([name for name in names if name.startswith("deriva-ml-run-")]) == 1, f"commit {commit}"
+        if status == 0:
+            return
+    raise AssertionError("the upload never ended")
