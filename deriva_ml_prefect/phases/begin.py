@@ -175,10 +175,7 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
             flow_runs.bind_flow_run(journal, request.flow_run_id, attempt, context.rid)
         flow_runs.drop_lease(journal, purpose)
     ownership.take(journal, context.folder, context.rid)
-    context = complete_beginning(context)
-    if supersedes is not None:
-        _close_superseded(supersedes, context.rid)
-    return context
+    return complete_beginning(context)
 
 
 def ensure_workflow(address: Address, workflow: Workflow) -> RID:
@@ -236,7 +233,10 @@ def _note_versions(journal: Journal, rid: RID, versions: list[DatasetVersionReco
 
 
 def complete_beginning(context: Context) -> Context:
-    """Whatever of the beginning is still missing in the catalog: the row, the input links, the metadata files."""
+    """Whatever of the beginning is still missing in the catalog: the row, the input links, the metadata files.
+
+    The execution whose code this one runs again is closed here too, so that a crash in between leaves none running.
+    """
     journal = open_journal(context.workspace)
     entry = journal_executions.read_execution(journal, context.rid)
     assert entry is not None
@@ -256,6 +256,8 @@ def complete_beginning(context: Context) -> Context:
     if read:
         door_of(context).link_datasets([(item.rid, item.facts.get("version_rid")) for item in read])
     upload_metadata(context, git_root=(entry.configuration.get("workflow") or {}).get("git_root"))
+    if entry.supersedes:
+        _close_superseded(dataclasses.replace(context, rid=entry.supersedes), context.rid)
     journal_executions.merge_facts(journal, context.rid, {"begun": True})
     return context
 
