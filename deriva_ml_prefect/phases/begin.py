@@ -70,8 +70,9 @@ def begin_execution(request: Request) -> Context:
         assert entry is not None
         if entry.status is ExecutionStatus.Aborted:
             raise DerivaMLAttemptError(
-                f"Execution {context.rid} of flow run {request.flow_run_id} was given up ({entry.status_detail}), so it "
-                f"cannot be taken up again. Its files are in {context.folder}. To run the code again, start a new flow run."
+                f"Execution {context.rid} of flow run {request.flow_run_id} was given up ({entry.status_detail}), so "
+                f"it cannot be taken up again. Its files are in {context.folder}. To run the code again, start a new "
+                "flow run."
             )
         if entry.user_code != "started":
             return complete_beginning(context)
