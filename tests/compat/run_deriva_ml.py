@@ -53,6 +53,7 @@ def make_repository(folder: Path) -> None:
     folder.mkdir()
     for name in ("steps.py", "stock_client.py", "our_client.py"):
         shutil.copy(HERE / name, folder)
+    (folder / ".gitignore").write_text("__pycache__/\nwork/\ncache/\n")
     for command in (
         ["init", "--quiet"],
         ["remote", "add", "origin", "https://example.org/compat.git"],
