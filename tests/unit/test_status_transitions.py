@@ -33,6 +33,7 @@ def test_the_seven_statuses() -> None:
     assert {status.value for status in S} == set(DIAGRAM)
 
 
+@pytest.mark.spec("status.enforced", "status.no-others")
 @pytest.mark.parametrize(("source", "target"), list(itertools.product(S, S)))
 def test_pair(source: ExecutionStatus, target: ExecutionStatus) -> None:
     legal = target.value in DIAGRAM[source.value] or source is target
@@ -54,5 +55,6 @@ def test_successors_are_those_of_the_diagram(source: ExecutionStatus) -> None:
     assert {status.value for status in successors(source)} == DIAGRAM[source.value]
 
 
+@pytest.mark.spec("status.Aborted")
 def test_only_aborted_is_terminal() -> None:
     assert {status.value for status in TERMINAL} == {name for name, after in DIAGRAM.items() if not after}

@@ -44,6 +44,7 @@ def manifest(exe: Execution) -> dict[str, Any]:
     return assets
 
 
+@pytest.mark.spec("files.new", "files.symlink", "files.copy", "files.rename", "upload.return")
 def test_three_modes_and_rename(ml: DerivaML, begin: Begin, tmp_path: Path) -> None:
     linked, copied = tmp_path / "linked.png", tmp_path / "copied.png"
     linked.write_bytes(b"linked")
@@ -74,6 +75,14 @@ def test_three_modes_and_rename(ml: DerivaML, begin: Begin, tmp_path: Path) -> N
     assert linked.read_bytes() == b"linked"
 
 
+@pytest.mark.spec(
+    "files.types",
+    "files.types-default",
+    "files.metadata",
+    "files.description",
+    "files.set-metadata",
+    "files.set-types",
+)
 def test_types_metadata_and_description(ml: DerivaML, begin: Begin) -> None:
     with begin() as exe:
         plain = exe.asset_file_path("Image", "plain.png")
@@ -107,6 +116,7 @@ def test_types_metadata_and_description(ml: DerivaML, begin: Begin) -> None:
         later.set_metadata("Camera", "C")
 
 
+@pytest.mark.spec("metrics.type", "metrics.first-call", "metrics.name", "metrics.streams")
 def test_file_of_metrics(ml: DerivaML, begin: Begin) -> None:
     with begin() as exe:
         for epoch in range(3):
@@ -221,6 +231,7 @@ def test_what_is_no_regular_file_is_refused(begin: Begin, tmp_path: Path) -> Non
         exe.asset_file_path("Image", "/dev/null")
 
 
+@pytest.mark.spec("files.valid-table")
 def test_wrong_tables_columns_and_values_are_refused(begin: Begin) -> None:
     exe = begin()
     with pytest.raises(DerivaMLTableNotFound):
@@ -237,6 +248,7 @@ def test_wrong_tables_columns_and_values_are_refused(begin: Begin) -> None:
     assert path.metadata == {}
 
 
+@pytest.mark.spec("files.manifest")
 def test_manifest_is_a_document_after_each_registration(begin: Begin) -> None:
     exe = begin()
     begun = set(manifest(exe))
@@ -278,6 +290,7 @@ def test_missing_file(ml: DerivaML, begin: Begin) -> None:
     assert exe.status is S.Uploaded
 
 
+@pytest.mark.spec("files.target-gone")
 def test_source_that_is_gone(ml: DerivaML, begin: Begin, tmp_path: Path) -> None:
     source = tmp_path / "gone.png"
     source.write_bytes(b"here")
@@ -291,6 +304,7 @@ def test_source_that_is_gone(ml: DerivaML, begin: Begin, tmp_path: Path) -> None
     assert set(made(ml, exe)) == {"gone.png"}
 
 
+@pytest.mark.spec("files.target-changed")
 def test_source_changed_after_it_was_sealed(ml: DerivaML, begin: Begin, tmp_path: Path) -> None:
     source = tmp_path / "changed.png"
     source.write_bytes(b"first")

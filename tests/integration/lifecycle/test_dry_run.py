@@ -41,6 +41,7 @@ def test_error_of_the_code_is_raised(ml: DerivaML, workflow: Workflow) -> None:
     assert snaptime(ml._catalog) == before
 
 
+@pytest.mark.spec("config.workflow-missing")
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_wrong_requests_are_refused_before_anything_is_written(ml: DerivaML, workflow: Workflow, dry_run: bool) -> None:
     before = snaptime(ml._catalog)

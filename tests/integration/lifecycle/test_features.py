@@ -25,6 +25,7 @@ def values(ml: DerivaML, exe: Execution, feature: str, column: str) -> dict[str,
     return found
 
 
+@pytest.mark.spec("features.count", "features.not-yet")
 def test_staged_then_inserted(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
     record = ml.feature_record_class("Subject", "Diagnosis")
     one, two, *_ = subjects
@@ -37,6 +38,7 @@ def test_staged_then_inserted(ml: DerivaML, subjects: tuple[str, ...], begin: Be
     assert exe.staged().features == {"Subject.Diagnosis": 0}
 
 
+@pytest.mark.spec("features.same-twice", "features.different")
 def test_equal_twice_is_one_and_different_is_an_error(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
     record = ml.feature_record_class("Subject", "Diagnosis")
     one = subjects[0]
@@ -50,6 +52,7 @@ def test_equal_twice_is_one_and_different_is_an_error(ml: DerivaML, subjects: tu
     assert values(ml, exe, "Diagnosis", "Grade") == {one: "Mild"}
 
 
+@pytest.mark.spec("features.one-definition")
 def test_one_feature_a_call(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
     diagnosis, score = (ml.feature_record_class("Subject", name) for name in ("Diagnosis", "Score"))
     exe = begin()
@@ -78,6 +81,7 @@ def test_numbers_come_back_exactly(ml: DerivaML, subjects: tuple[str, ...], begi
     assert values(ml, exe, "Score", "Score") == wanted
 
 
+@pytest.mark.spec("files.feature-path", "features.after-assets")
 def test_path_of_an_asset_becomes_its_rid(
     ml: DerivaML, subjects: tuple[str, ...], begin: Begin, tmp_path: Path
 ) -> None:
@@ -145,6 +149,7 @@ def test_value_changed_after_it_was_inserted_is_refused(ml: DerivaML, subjects: 
     assert values(ml, exe, "Score", "Score") == {subjects[0]: 1.5}
 
 
+@pytest.mark.spec("features.only-way")
 def test_values_need_an_execution(ml: DerivaML) -> None:
     with pytest.raises(DerivaMLException, match=r"exe\.add_features"):
         ml.add_features([])

@@ -40,6 +40,27 @@ def both(ml: DerivaML, exe: Execution) -> tuple[ExecutionStatus, ExecutionStatus
     return entry_of(exe.context).status, ml.lookup_execution(exe.execution_rid).status
 
 
+@pytest.mark.spec(
+    "status.enforced",
+    "status.no-others",
+    "status.no-Stopped-Failed",
+    "status.no-Created-Stopped",
+    "status.no-Uploaded-Failed",
+    "progress.same-status",
+    "edge.Created-Running",
+    "edge.Running-Stopped",
+    "edge.Running-Failed",
+    "edge.Running-Pending_Upload",
+    "edge.Stopped-Pending_Upload",
+    "edge.Pending_Upload-Uploaded",
+    "edge.Pending_Upload-Failed",
+    "edge.Failed-Pending_Upload",
+    "edge.Uploaded-Pending_Upload",
+    "edge.Created-Aborted",
+    "edge.Running-Aborted",
+    "edge.Stopped-Aborted",
+    "edge.Failed-Aborted",
+)
 @pytest.mark.parametrize("source", S)
 def test_every_pair(ml: DerivaML, begin: Begin, source: ExecutionStatus) -> None:
     for target in S:
@@ -66,6 +87,7 @@ def test_the_ways_use_legal_edges() -> None:
         assert all(edge in TRANSITIONS for edge in itertools.pairwise((S.Created, *way)))
 
 
+@pytest.mark.spec("status.by-hand")
 def test_uploaded_is_refused_while_something_waits(ml: DerivaML, begin: Begin) -> None:
     with begin() as exe:
         exe.asset_file_path("Image", "waits.png").write_bytes(b"waits")

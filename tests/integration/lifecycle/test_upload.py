@@ -42,6 +42,7 @@ def run_with_everything(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -
     return exe
 
 
+@pytest.mark.spec("upload.progress")
 def test_chunks_and_progress(ml: DerivaML, begin: Begin) -> None:
     seen: list[UploadProgress] = []
     with begin() as exe:
@@ -65,6 +66,7 @@ def test_parameters_that_cannot_be_are_refused(begin: Begin, wrong: dict[str, An
     assert exe.status is S.Stopped
 
 
+@pytest.mark.spec("status.no-op")
 def test_second_upload_without_anything_new_sends_nothing(ml: DerivaML, begin: Begin, rows_of: RowsOf) -> None:
     with begin() as exe:
         exe.asset_file_path("Image", "once.png").write_bytes(b"once")
@@ -77,6 +79,7 @@ def test_second_upload_without_anything_new_sends_nothing(ml: DerivaML, begin: B
     assert rows_of(exe) == before
 
 
+@pytest.mark.spec("status.additive", "crash.more-outputs", "edge.Uploaded-Pending_Upload")
 def test_additive_upload(ml: DerivaML, begin: Begin) -> None:
     with begin() as exe:
         exe.asset_file_path("Image", "first.png").write_bytes(b"first")

@@ -34,6 +34,18 @@ def in_catalog(ml: DerivaML, exe: Execution) -> tuple[ExecutionStatus, str | Non
     return record.status, record.status_detail
 
 
+@pytest.mark.spec(
+    "run.created",
+    "run.enter",
+    "run.exit",
+    "run.rid",
+    "run.upload",
+    "status.Uploaded",
+    "edge.Created-Running",
+    "edge.Running-Stopped",
+    "edge.Stopped-Pending_Upload",
+    "edge.Pending_Upload-Uploaded",
+)
 def test_clean_end(ml: DerivaML, begin: Begin) -> None:
     exe = begin(description="a clean run")
     assert in_catalog(ml, exe) == (S.Created, None)
@@ -55,6 +67,7 @@ def test_clean_end(ml: DerivaML, begin: Begin) -> None:
     assert history == [S.Created, S.Running, S.Stopped, S.Pending_Upload, S.Uploaded]
 
 
+@pytest.mark.spec("run.exit-error", "run.reraise", "status.Failed", "edge.Running-Failed")
 @pytest.mark.parametrize(
     ("error", "detail"),
     [
@@ -92,6 +105,7 @@ def test_long_message_is_cut(ml: DerivaML, begin: Begin) -> None:
     assert len(detail) == 4000
 
 
+@pytest.mark.spec("progress.columns", "progress.same-status")
 def test_message_under_the_same_status(ml: DerivaML, begin: Begin) -> None:
     exe = begin()
     with exe:
@@ -112,6 +126,7 @@ def test_code_runs_once(begin: Begin) -> None:
     assert exe.status is S.Stopped
 
 
+@pytest.mark.spec("status.Running", "status.Stopped")
 def test_start_and_stop_without_a_block(ml: DerivaML, begin: Begin) -> None:
     exe = begin()
     with pytest.raises(DerivaMLReadOnlyError, match="has not run"):
@@ -132,6 +147,7 @@ def test_upload_inside_the_block(ml: DerivaML, begin: Begin) -> None:
     assert in_catalog(ml, exe)[0] is S.Uploaded
 
 
+@pytest.mark.spec("status.Aborted", "edge.Running-Aborted")
 def test_abort(ml: DerivaML, begin: Begin) -> None:
     with begin() as exe:
         exe.abort("wrong data")
@@ -144,6 +160,7 @@ def test_abort(ml: DerivaML, begin: Begin) -> None:
         exe.update_status(S.Running)
 
 
+@pytest.mark.spec("upload.explicit", "upload.inspect")
 def test_upload_is_never_done_by_the_block(ml: DerivaML, begin: Begin) -> None:
     with begin() as exe:
         exe.asset_file_path("Image", "waiting.png").write_bytes(b"waiting")

@@ -16,6 +16,7 @@ from deriva_ml_prefect.exceptions import DerivaMLValidationError
 from deriva_ml_prefect.values.version import DatasetVersion
 
 
+@pytest.mark.spec("config.coercion", "config.datasets", "config.assets", "dataset.rid")
 def test_the_chapters_configuration() -> None:
     spec = ExecutionSpec(
         workflow=Workflow(name="ResNet50 Training", workflow_type="Training", description="Fine-tune"),
@@ -30,6 +31,7 @@ def test_the_chapters_configuration() -> None:
     assert ExecutionSpec.model_validate(json.loads(spec.model_dump_json())) == spec
 
 
+@pytest.mark.spec("config.workflow-late")
 def test_everything_has_a_default() -> None:
     spec = ExecutionSpec()
     assert (spec.datasets, spec.assets, spec.workflow, spec.description) == ([], [], None, "")

@@ -86,6 +86,7 @@ def test_patience_ends(server: Any, client: HttpClient) -> None:
     assert client.overloads == 4
 
 
+@pytest.mark.spec("upload.retry-after")
 @pytest.mark.parametrize(("header", "least"), [("7", 7.0), ("0", 0.05), ("nonsense", 0.05)])
 def test_retry_after_lengthens_and_never_shortens(
     server: Any, client: HttpClient, pauses: list[float], header: str, least: float
