@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deriva_ml_prefect.bags.features import define_feature
 from deriva_ml_prefect.bags.layout import SCHEMA_FILE, old_asset_folder, safe_name, table_file
 from deriva_ml_prefect.bags.manifest import read_info
 from deriva_ml_prefect.bags.tables import Row, read_table
+from deriva_ml_prefect.catalog.feature_tables import define_feature
 from deriva_ml_prefect.catalog.naming import closest
 from deriva_ml_prefect.catalog.schema import Schema, Table, is_asset, is_vocabulary, read_schema
 from deriva_ml_prefect.exceptions import (

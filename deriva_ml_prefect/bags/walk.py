@@ -19,8 +19,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deriva_ml_prefect.bags.features import feature_target
 from deriva_ml_prefect.catalog.connection import Catalog
+from deriva_ml_prefect.catalog.feature_tables import feature_target
 from deriva_ml_prefect.catalog.rows import get_rows
 from deriva_ml_prefect.catalog.schema import ForeignKey, Schema, Table, is_asset, is_vocabulary
 from deriva_ml_prefect.catalog.urls import any_of, batches_of_values, column_list, equals, table_name

@@ -9,6 +9,7 @@ from deriva_ml_prefect.catalog import documents
 from deriva_ml_prefect.catalog.assets import target_of
 from deriva_ml_prefect.catalog.connection import Catalog
 from deriva_ml_prefect.catalog.feature_rows import insert_feature_rows, read_feature_rows
+from deriva_ml_prefect.catalog.feature_tables import EXECUTION, FEATURE_NAME, define_feature
 from deriva_ml_prefect.catalog.naming import closest, make_id
 from deriva_ml_prefect.catalog.schema import (
     Table,
@@ -29,13 +30,11 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLValidationError,
 )
 from deriva_ml_prefect.values.names import SYSTEM_COLUMNS, MLVocab
-from deriva_ml_prefect.values.records import FeatureColumn, FeatureDefinition
+from deriva_ml_prefect.values.records import FeatureDefinition
 
 __all__ = ["create_feature", "find_features", "insert_feature_rows", "lookup_feature", "read_feature_rows"]
 
 TableName = str | tuple[str, str] | Table
-_EXECUTION = "Execution"
-_FEATURE_NAME = "Feature_Name"
 
 
 def create_feature(
@@ -65,20 +64,20 @@ def create_feature(
     document = documents.association(
         home,
         [
-            target_of(catalog, ml_table(catalog, _EXECUTION)),
+            target_of(catalog, ml_table(catalog, EXECUTION)),
             target_of(catalog, target),
             target_of(catalog, ml_table(catalog, MLVocab.feature_name)),
         ],
-        name=make_id(_EXECUTION, target.name, name),
+        name=make_id(EXECUTION, target.name, name),
         references=[(target_of(catalog, table), False) for table in [*asset_tables, *vocabularies, *others]],
         columns=own_columns,
-        defaults={_FEATURE_NAME: name},
+        defaults={FEATURE_NAME: name},
         comment=comment or None,
     )
     _make_nullable(document, optional)
     add_term(catalog, ml_table(catalog, MLVocab.feature_name), name, comment or f"Feature of {target.qualified}")
     table = create_tables(catalog, [document])[0]
-    definition = _definition(catalog, table, target)
+    definition = define_feature(catalog.schema, table, target.ref)
     if definition is None:
         raise DerivaMLSchemaError(
             f"{table.qualified} was made and is not a feature table. Look at the server's schema."
@@ -112,7 +111,7 @@ def find_features(catalog: Catalog, table: TableName | None = None) -> list[Feat
     return [
         feature
         for target in catalog.schema.tables.values()
-        if target.schema in schemas and not is_vocabulary(target) and target.name != _EXECUTION
+        if target.schema in schemas and not is_vocabulary(target) and target.name != EXECUTION
         for feature in _features_of(catalog, target)
     ]
 
@@ -120,61 +119,10 @@ def find_features(catalog: Catalog, table: TableName | None = None) -> list[Feat
 def _features_of(catalog: Catalog, target: Table) -> list[FeatureDefinition]:
     def find() -> list[FeatureDefinition]:
         tables = {(fkey.schema, fkey.table): None for fkey in foreign_keys_to(catalog, target)}
-        made = (_definition(catalog, catalog.schema.tables[ref], target) for ref in tables)
+        made = (define_feature(catalog.schema, catalog.schema.tables[ref], target.ref) for ref in tables)
         return [feature for feature in made if feature is not None]
 
     return catalog.remember(("features", target.ref), find)
-
-
-def _definition(catalog: Catalog, table: Table, target: Table) -> FeatureDefinition | None:
-    """The feature that a table defines for `target`, or None if it is no feature table."""
-    if _EXECUTION not in table.columns or _FEATURE_NAME not in table.columns:
-        return None
-    name = table.default(_FEATURE_NAME)
-    compound = [key for key in table.keys if len(key) > 1 and not set(key) & set(SYSTEM_COLUMNS)]
-    longest = max(compound, key=len, default=())
-    references = {fkey.column: fkey for fkey in table.foreign_keys if len(fkey.columns) == 1}
-    if name is None or len(longest) < 3 or not set(longest) <= set(references):
-        return None
-    ends = [
-        references[column]
-        for column in longest
-        if column not in (_EXECUTION, _FEATURE_NAME) and references[column].target == target.ref
-    ]
-    if not ends or _EXECUTION not in longest or _FEATURE_NAME not in longest:
-        return None
-    fixed = {_EXECUTION, _FEATURE_NAME, ends[0].column, *SYSTEM_COLUMNS}
-    return FeatureDefinition(
-        name=str(name),
-        schema=table.schema,
-        table=table.name,
-        target_schema=target.schema,
-        target_table=target.name,
-        target_column=ends[0].column,
-        target_referenced_column=ends[0].target_columns[0],
-        execution_column=_EXECUTION,
-        feature_name_column=_FEATURE_NAME,
-        columns=tuple(_column(catalog, table, column) for column in table.columns if column not in fixed),
-    )
-
-
-def _column(catalog: Catalog, table: Table, name: str) -> FeatureColumn:
-    fkey = next((fkey for fkey in table.foreign_keys if fkey.columns == (name,)), None)
-    referred = catalog.schema.tables.get(fkey.target) if fkey else None
-    kind = "value"
-    if referred is not None and is_vocabulary(referred):
-        kind = "term"
-    elif referred is not None and is_asset(referred):
-        kind = "asset"
-    return FeatureColumn(
-        name=name,
-        typename=table.typename(name),
-        kind=kind,
-        refers_to=fkey.target if fkey else None,
-        referenced_column=fkey.target_columns[0] if fkey else None,
-        nullok=table.nullok(name),
-        default=table.default(name),
-    )
 
 
 def _check_kinds(vocabularies: Iterable[Table], assets: Iterable[Table]) -> None:

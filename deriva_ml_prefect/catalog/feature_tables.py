@@ -1,4 +1,4 @@
-"""Which tables of a bag's schema hold the values of features, and what a value consists of: by structure, offline."""
+"""Which tables hold the values of features, and what a value consists of: told by structure, from a schema alone."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from deriva_ml_prefect.catalog.schema import ForeignKey, Schema, Table, is_asset
 from deriva_ml_prefect.values.names import SYSTEM_COLUMNS
 from deriva_ml_prefect.values.records import FeatureColumn, FeatureDefinition
 
-_EXECUTION = "Execution"
-_FEATURE_NAME = "Feature_Name"
+EXECUTION = "Execution"
+FEATURE_NAME = "Feature_Name"
+"""Columns that every feature table has, beside the one that refers to its target."""
 
 
 def feature_target(table: Table, target: tuple[str, str]) -> ForeignKey | None:
@@ -19,11 +20,11 @@ def feature_target(table: Table, target: tuple[str, str]) -> ForeignKey | None:
     references = {fkey.column: fkey for fkey in table.foreign_keys if len(fkey.columns) == 1}
     compound = [key for key in table.keys if len(key) > 1 and not set(key) & set(SYSTEM_COLUMNS)]
     longest = max(compound, key=len, default=())
-    if len(longest) < 3 or not {_EXECUTION, _FEATURE_NAME} <= set(longest) <= set(references):
+    if len(longest) < 3 or not {EXECUTION, FEATURE_NAME} <= set(longest) <= set(references):
         return None
-    if table.default(_FEATURE_NAME) is None:
+    if table.default(FEATURE_NAME) is None:
         return None
-    ends = [references[column] for column in longest if column not in (_EXECUTION, _FEATURE_NAME)]
+    ends = [references[column] for column in longest if column not in (EXECUTION, FEATURE_NAME)]
     return next((fkey for fkey in ends if fkey.target == target), None)
 
 
@@ -32,17 +33,17 @@ def define_feature(schema: Schema, table: Table, target: tuple[str, str]) -> Fea
     end = feature_target(table, target)
     if end is None:
         return None
-    fixed = {_EXECUTION, _FEATURE_NAME, end.column, *SYSTEM_COLUMNS}
+    fixed = {EXECUTION, FEATURE_NAME, end.column, *SYSTEM_COLUMNS}
     return FeatureDefinition(
-        name=str(table.default(_FEATURE_NAME)),
+        name=str(table.default(FEATURE_NAME)),
         schema=table.schema,
         table=table.name,
         target_schema=target[0],
         target_table=target[1],
         target_column=end.column,
         target_referenced_column=end.target_columns[0],
-        execution_column=_EXECUTION,
-        feature_name_column=_FEATURE_NAME,
+        execution_column=EXECUTION,
+        feature_name_column=FEATURE_NAME,
         columns=tuple(_column(schema, table, column) for column in table.columns if column not in fixed),
     )
 
