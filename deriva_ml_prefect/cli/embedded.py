@@ -7,6 +7,8 @@ The data folder is `embedded/` in the home folder (`DERIVA_ML_HOME`).
 from __future__ import annotations
 
 import argparse
+import http.client
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -64,6 +66,11 @@ def _add_url(commands: Subparsers) -> None:
     kind = url.add_mutually_exclusive_group()
     kind.add_argument("--https", action="store_true", help="the URL of the port that speaks HTTPS")
     kind.add_argument(
+        "--login",
+        action="store_true",
+        help="a URL that logs a browser in; it works once, within a minute",
+    )
+    kind.add_argument(
         "--ca-file",
         action="store_true",
         help="the file with the certificate of its authority, for REQUESTS_CA_BUNDLE (deriva-py, bdbag), "
@@ -113,8 +120,30 @@ def _status(_: argparse.Namespace) -> int:
 
 def _url(arguments: argparse.Namespace) -> int:
     running = _running()
-    print(running.https_url if arguments.https else running.ca_file if arguments.ca_file else running.url)
+    if arguments.login:
+        print(running.url + login_path(running))
+    elif arguments.https:
+        print(running.https_url)
+    else:
+        print(running.ca_file if arguments.ca_file else running.url)
     return 0
+
+
+def login_path(running: Running) -> str:
+    """The path, with a new code in it, at which a browser gets in as the owner."""
+    token = read_tokens(Path(running.data))[OWNER]
+    connection = http.client.HTTPConnection(running.url.removeprefix("http://"), timeout=10)
+    try:
+        connection.request("POST", "/authn/code", headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        content = answer.read()
+        if answer.status != 201:
+            raise ServerError(f"{running.url} gave no code ({answer.status}): {content.decode(errors='replace')[:300]}")
+        return str(json.loads(content)["path"])
+    except http.client.HTTPException as error:
+        raise ServerError(f"{running.url} did not answer as expected ({error!r}); look at its log.") from error
+    finally:
+        connection.close()
 
 
 def _running() -> Running:

@@ -2,7 +2,8 @@
 
 `tokens.json` in the data folder (mode 0600) is one JSON object, name → token. The name `owner` is made at the first
 start and may do everything; other names are identities without rights until an ACL grants them some. A client shows
-its token as cookie `webauthn=T` or as `Authorization: Bearer T`. A client's id is `https://embedded.deriva/NAME`:
+its token as cookie `webauthn=T` or as `Authorization: Bearer T`; a browser shows the secret of its login instead (see
+`login`). A client's id is `https://embedded.deriva/NAME`:
 it stays the same when its token is renewed. No token, or an unknown one, is an anonymous request.
 """
 
@@ -18,6 +19,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ import orjson
 from .errors import BadRequest, MethodNotAllowed, NotFound
 from .files import write_private
 from .http import Client, Request, Response
+from .login import Logins, give_code, take_login
 
 FILE = "tokens.json"
 LOCK = "tokens.lock"
@@ -112,14 +115,15 @@ def _changing(folder: Path) -> Iterator[None]:
 class Identities:
     """The token file as the running server sees it; read again when it has changed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, logins: Logins) -> None:
         self._folder = folder
+        self._logins = logins
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
         self._clients: dict[str, Client] = {}
 
     def find(self, headers: Mapping[str, str]) -> Client | None:
-        """The client whose token these headers show; None is anonymous."""
+        """The client whose token, or login, these headers show; None is anonymous."""
         token = token_of(headers)
         if not token:
             return None
@@ -127,6 +131,9 @@ class Identities:
         for known, client in self._known().items():
             if hmac.compare_digest(known.encode(), token.encode("utf-8", "surrogateescape")):
                 found = client
+        if found is None and "authorization" not in headers:
+            who = self._logins.find(token)
+            found = next((client for client in self._known().values() if client.id == who), None)
         return found
 
     def _known(self) -> dict[str, Client]:
@@ -169,10 +176,25 @@ def session_document(client: Client, now: datetime) -> dict[str, Any]:
     }
 
 
-def session_service(request: Request) -> Response:
-    """GET and PUT /authn/session describe the caller, 404 for nobody; DELETE lets a browser forget its cookie."""
-    if request.path.rstrip("/") != "/authn/session":
-        raise NotFound(f"There is no {request.path} here; the session is /authn/session.")
+@dataclass(frozen=True)
+class AuthnService:
+    """/authn/session, and the two resources by which a browser logs in."""
+
+    logins: Logins
+
+    def __call__(self, request: Request) -> Response:
+        path = request.path.rstrip("/")
+        if path == "/authn/code":
+            return give_code(self.logins, request)
+        if path == "/authn/login":
+            return take_login(self.logins, request)
+        if path != "/authn/session":
+            raise NotFound(f"There is no {request.path:.200} here; the session is /authn/session.")
+        return answer_session(self.logins, request)
+
+
+def answer_session(logins: Logins, request: Request) -> Response:
+    """GET and PUT /authn/session describe the caller, 404 for nobody; DELETE ends a browser's login."""
     if request.method not in ("GET", "HEAD", "PUT", "DELETE"):
         if request.method == "POST":
             raise BadRequest("This server has no login form: send a token as cookie or bearer token.")
@@ -181,6 +203,7 @@ def session_service(request: Request) -> Response:
         raise NotFound("No session found: the request shows no token that this server knows.")
     headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"), ("cache-control", "no-store"))
     if request.method == "DELETE":
+        logins.end(token_of(request.headers) or "")
         forget = ("set-cookie", "webauthn=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict")
         return Response(200, (*headers, forget), orjson.dumps({"logout_url": "/"}) + b"\n")
     document = session_document(request.client, datetime.now(UTC))

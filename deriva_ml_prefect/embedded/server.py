@@ -32,9 +32,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .state import HOST, Running, ServerError, read_state, write_state
+
+if TYPE_CHECKING:
+    from .login import Logins
 
 LOCK = "server.lock"
 LOG_FILE = "server.log"
@@ -133,6 +136,7 @@ def _serve_locked(folder: Path, port: int | None, idle_minutes: float) -> int:
     from .app import Activity, App
     from .authn import Identities, ensure_owner
     from .certificates import authority_file, ensure_certificates, server_context
+    from .login import Logins
     from .serving import Listeners, listen, run
 
     earlier = read_state(folder)
@@ -146,7 +150,8 @@ def _serve_locked(folder: Path, port: int | None, idle_minutes: float) -> int:
     )
     plain, encrypted = (listener.getsockname()[1] for listener in (listeners.plain, listeners.encrypted))
     activity = Activity()
-    app = App(_routes(folder), Identities(folder), (plain, encrypted), activity)
+    logins = Logins(folder)
+    app = App(_routes(folder, logins), Identities(folder, logins), (plain, encrypted), activity)
     state = Running(
         url=f"http://{HOST}:{plain}",
         port=plain,
@@ -171,9 +176,9 @@ def _serve_locked(folder: Path, port: int | None, idle_minutes: float) -> int:
     return 0
 
 
-def _routes(folder: Path) -> tuple[Any, ...]:
+def _routes(folder: Path, logins: Logins) -> tuple[Any, ...]:
     from .app import Route
-    from .authn import session_service
+    from .authn import AuthnService
     from .http import Service
 
     @cache
@@ -196,7 +201,7 @@ def _routes(folder: Path) -> tuple[Any, ...]:
     return (
         Route("/ermrest", ermrest, sentences=True),
         Route("/hatrac", hatrac),
-        Route("/authn", lambda: session_service),
+        Route("/authn", lambda: AuthnService(logins)),
         Route("/deriva/export", export),
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from deriva_ml_prefect.embedded.authn import Identities, add_token, ensure_owner, read_tokens, token_of
+from deriva_ml_prefect.embedded.login import Logins
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_owner_is_made_once(tmp_path: Path) -> None:
 
 def test_tokens_added_later_are_known(tmp_path: Path) -> None:
     owner = ensure_owner(tmp_path)
-    identities = Identities(tmp_path)
+    identities = Identities(tmp_path, Logins(tmp_path))
     client = identities.find({"cookie": f"webauthn={owner}"})
     assert client is not None
     assert client.roles == {"https://embedded.deriva/owner", "*"}
