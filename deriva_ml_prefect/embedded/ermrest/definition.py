@@ -33,7 +33,17 @@ from deriva_ml_prefect.embedded.ermrest.fields import (
     read_names,
     read_object,
 )
-from deriva_ml_prefect.embedded.ermrest.model import Column, ForeignKey, Json, Key, Schema, Table, TableName, Type
+from deriva_ml_prefect.embedded.ermrest.model import (
+    Column,
+    ForeignKey,
+    Json,
+    Key,
+    Model,
+    Schema,
+    Table,
+    TableName,
+    Type,
+)
 from deriva_ml_prefect.embedded.ermrest.physical import (
     add_physical_column,
     check_references,
@@ -225,7 +235,7 @@ def add_key(draft: Draft, name: TableName, document: Json) -> Key:
     key = Key(
         rid=draft.new_rid(),
         columns=columns,
-        name=(table.schema, wanted or invent_name(table.name, columns, "key", taken)),
+        name=(table.schema, wanted or invent_name(table.name, columns, "key", constraint_names(draft.model))),
         comment=read_comment(document),
         annotations=read_annotations(document),
     )
@@ -269,7 +279,7 @@ def add_foreign_key(draft: Draft, document: Json, name: TableName | None = None)
         columns=columns,
         referenced_table=target_name,
         referenced_columns=referenced,
-        name=(table.schema, wanted or invent_name(table.name, columns, "fkey", taken)),
+        name=(table.schema, wanted or invent_name(table.name, columns, "fkey", constraint_names(draft.model))),
         on_delete=read_action(document, "on_delete"),
         on_update=read_action(document, "on_update"),
         comment=read_comment(document),
@@ -299,6 +309,13 @@ def are_comparable(one: Type, other: Type) -> bool:
     if one.is_array or other.is_array:
         return one.is_array and other.is_array and one.scalar == other.scalar
     return one.scalar == other.scalar or any({one.scalar, other.scalar} <= group for group in COMPARABLE)
+
+
+def constraint_names(model: Model) -> set[str]:
+    """Names of all constraints of the catalog: an invented name is to be new in every schema."""
+    tables = [table for schema in model.schemas.values() for table in schema.tables.values()]
+    keys = {key.name[1] for table in tables for key in table.keys}
+    return keys | {fkey.name[1] for table in tables for fkey in table.foreign_keys}
 
 
 def invent_name(table: str, columns: Sequence[str], suffix: str, taken: set[str]) -> str:

@@ -132,3 +132,15 @@ def test_long_names_of_constraints_are_shortened_and_numbered(door: Any, documen
     names = [key["names"][0][1] for key in door.get("/schema/S/table/" + "%C3%A9" * 30)["keys"]]
     assert len(set(names)) == 3
     assert all(len(name.encode()) <= 63 and name.endswith("_key") for name in names)
+
+
+def test_invented_names_are_new_in_the_whole_catalog(door: Any, documents: Any) -> None:
+    column = {"type": {"typename": "int4"}, "nullok": False}
+    for schema in ("S", "T"):
+        door.post(f"/schema/{schema}")
+        door.post(f"/schema/{schema}/table", documents.table("File", {"u": column}, [["u"]]))
+    names = {
+        schema: sorted(key["names"][0][1] for key in door.get(f"/schema/{schema}/table/File")["keys"])
+        for schema in ("S", "T")
+    }
+    assert names == {"S": ["File_RID_key", "File_u_key"], "T": ["File_RID_key1", "File_u_key1"]}
