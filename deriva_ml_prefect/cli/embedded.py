@@ -34,15 +34,24 @@ def data_folder() -> Path:
 
 def add_parser(subparsers: Subparsers) -> argparse.ArgumentParser:
     """Add the command `embedded` with its subcommands."""
-    parser = subparsers.add_parser("embedded", help="the embedded DERIVA: start, stop, status, url, token")
+    parser = subparsers.add_parser("embedded", help="the embedded DERIVA: start, stop, url, token, backup, check")
     commands = parser.add_subparsers(dest="embedded_command", required=True, metavar="COMMAND")
     for name, act, text in (
         ("start", _start, "start it, and let it run until it is stopped"),
         ("stop", _stop, "stop it; everything is kept"),
+        ("check", _check, "compare rows, keys, history and objects with what they should be; exit status 1 if not so"),
         ("status", _status, "say whether it runs and where its data are; exit status 1 if it does not run"),
     ):
         commands.add_parser(name, help=text, description=text).set_defaults(act=_told(act))
     _add_url(commands)
+    text = "copy everything into a new folder or archive (.tar, .tar.gz, .tgz), while it runs or not"
+    saving = commands.add_parser("backup", help=text, description=text)
+    saving.add_argument("target", type=Path, help="a folder or archive that does not exist yet")
+    saving.set_defaults(act=_told(_backup))
+    text = "make the data folder, which must be empty, from a backup"
+    restoring = commands.add_parser("restore", help=text, description=text)
+    restoring.add_argument("source", type=Path, help="folder or archive that `backup` has made")
+    restoring.set_defaults(act=_told(_restore))
     text = "print the owner's token, or make one for another identity"
     token = commands.add_parser("token", help=text, description=text)
     token.set_defaults(act=_told(_token))
@@ -159,6 +168,34 @@ def _token(_: argparse.Namespace) -> int:
         raise ServerError(f"There is no token yet in {data_folder()}. It is made by `{PROGRAM} start`.")
     print(token)
     return 0
+
+
+def _check(_: argparse.Namespace) -> int:
+    from deriva_ml_prefect.embedded.check import check_folder
+
+    report = check_folder(data_folder())
+    for difference in report.differences:
+        print(difference)
+    print(
+        f"{len(report.differences)} differences in {report.catalogs} catalogs ({report.rows} rows, "
+        f"{report.former_rows} former ones) and {report.objects} objects of {data_folder()}."
+    )
+    return 1 if report.differences else 0
+
+
+def _backup(arguments: argparse.Namespace) -> int:
+    from deriva_ml_prefect.embedded.backup import back_up
+
+    back_up(data_folder(), arguments.target.absolute())
+    print(f"{arguments.target} holds a copy of {data_folder()}, tokens and keys among it: keep it private.")
+    return 0
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from deriva_ml_prefect.embedded.backup import restore
+
+    restore(arguments.source.absolute(), data_folder())
+    return _check(arguments)
 
 
 def _add(arguments: argparse.Namespace) -> int:
