@@ -1,0 +1,16 @@
+"""The subjects that are measured, by name; a new one is a file beside this and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from tests.benchmarks import catalog_rows, memory, objects
+from tests.benchmarks.comparison import Comparison
+from tests.benchmarks.world import World
+
+SUBJECTS: dict[str, Callable[[World, ExitStack], list[Comparison]]] = {
+    "rows": catalog_rows.compare,
+    "objects": objects.compare,
+    "memory": memory.compare,
+}
