@@ -90,6 +90,13 @@ def owns(folder: Path) -> bool:
         return (os.getpid(), folder.absolute() / LOCK_NAME) in _held
 
 
+def held_before_fork() -> list[Path]:
+    """Folders of executions that the process held of which this one is a fork, and that this one did not take."""
+    with _held_lock:
+        mine = {path for pid, path in _held if pid == os.getpid()}
+        return [path.parent for pid, path in _held if pid != os.getpid() and path not in mine]
+
+
 def owner_of(folder: Path) -> Owner | None:
     """The last owner of an execution and whether it lives; None when nobody ever took it."""
     owner = _read_note(folder)

@@ -23,10 +23,10 @@ from deriva_ml_prefect.ml.bag import DatasetBag
 from deriva_ml_prefect.ml.current import use_execution
 from deriva_ml_prefect.ml.dataset import Dataset
 from deriva_ml_prefect.ml.feature import FeatureRecord
-from deriva_ml_prefect.phases import download, lifecycle, make_dataset, run, stage
+from deriva_ml_prefect.phases import checkpoint, download, lifecycle, make_dataset, remind, run, stage
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.close import check_complete
-from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of
+from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, entry_of, journal_of, writer_elsewhere
 from deriva_ml_prefect.phases.send import CHUNK_SIZE, UploadOptions
 from deriva_ml_prefect.values.names import AssetRole, ExecMetadataType, MLAsset
 from deriva_ml_prefect.values.objects import check_filename
@@ -68,6 +68,18 @@ class Execution:
         """Scratch folder of this execution. What is written here is not uploaded: use `asset_file_path`."""
         self.context.work.mkdir(parents=True, exist_ok=True)
         return self.context.work
+
+    def checkpoint_path(self, name: str) -> Path:
+        """Where a checkpoint is, or is to be written; a retry that begins a new execution finds it under the same name.
+
+        It is kept across attempts and uploads, and is not uploaded itself unless `asset_file_path` registers it.
+        """
+        return checkpoint.checkpoint_path(self.context, name)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether another process writes this execution: rank 0 of its training, or the parent of this fork."""
+        return writer_elsewhere(self.context) is not None
 
     @property
     def configuration(self) -> ExecutionSpec:
@@ -120,6 +132,8 @@ class Execution:
         use_cache: bool = False,
     ) -> AssetFilePath:
         """Fetch one asset, verified; `update_catalog` links it to the execution as an input."""
+        if update_catalog:
+            check_writable(self.context)
         spec = AssetSpec(rid=asset_rid, cache=use_cache)
         catalog = catalog_of(self.context)
         record = assets.read_asset(catalog, spec.rid)
@@ -172,6 +186,7 @@ class Execution:
 
     def metrics_file(self, filename: str = METRICS_FILE) -> AssetFilePath:
         """The file for metrics, registered at first call; each name is a file of its own."""
+        check_writable(self.context)
         known = journal_files.read_file(
             journal_of(self.context), self.context.rid, f"{MLAsset.execution_metadata}/{check_filename(filename)}"
         )
@@ -223,6 +238,7 @@ class Execution:
         description: str = "",
     ) -> Dataset:
         """Make a dataset that this execution produces; types are terms of Dataset_Type, the version begins at 0.1.0."""
+        check_writable(self.context)
         if self.context.dry_run:
             raise DerivaMLReadOnlyError("A dry run makes no datasets.")
         types = [dataset_types] if isinstance(dataset_types, str) else list(dataset_types or ())
@@ -237,6 +253,7 @@ class Execution:
 
     def add_nested_execution(self, nested: Execution | str, sequence: int | None = None) -> None:
         """Say that another execution is part of this one; `sequence` is its place, None for parallel ones."""
+        check_writable(self.context)
         rid = nested.execution_rid if isinstance(nested, Execution) else nested
         executions.link_nested(catalog_of(self.context), self.context.rid, rid, sequence=sequence)
 
@@ -247,9 +264,11 @@ class Execution:
     def execution_stop(self) -> None:
         """End the run without a `with` block: status Stopped."""
         run.finish(self.context)
+        remind.expect_upload(self.context)
 
     def abort(self, reason: str = "aborted by the user") -> None:
         """Give the execution up: status Aborted, for good."""
+        check_writable(self.context)
         advance(self.context, ExecutionStatus.Aborted, reason)
         ownership.release(self.context.folder)
 
@@ -287,7 +306,8 @@ class Execution:
         return uploaded
 
     def __enter__(self) -> Execution:
-        run.start(self.context)
+        if not self.read_only:
+            run.start(self.context)
         self._current = use_execution(self)
         self._current.__enter__()
         return self
@@ -296,6 +316,9 @@ class Execution:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._current.__exit__(None, None, None)
+        if self.read_only:
+            return
+        remind.expect_upload(self.context)
         if error is None or (isinstance(error, SystemExit) and error.code in (0, None)):
             run.finish(self.context)
         else:

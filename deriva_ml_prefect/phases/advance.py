@@ -11,7 +11,7 @@ import logging
 from deriva_ml_prefect.exceptions import DerivaMLOfflineError, DerivaMLOwnershipError
 from deriva_ml_prefect.journal import executions, ownership
 from deriva_ml_prefect.journal.executions import Step
-from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
+from deriva_ml_prefect.phases.context import Context, check_writable, entry_of, journal_of
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.scrubbing import scrubber
 from deriva_ml_prefect.values.status import ExecutionStatus, check_transition
@@ -28,6 +28,7 @@ def advance(context: Context, target: ExecutionStatus, detail: str | None = None
     `patient`: when the catalog cannot be reached the step stays in the journal, a warning says so, and the run goes on.
     Raises InvalidTransitionError, DerivaMLOwnershipError (somebody else wrote the status), DerivaMLOfflineError.
     """
+    check_writable(context)
     journal = journal_of(context)
     check_transition(entry_of(context).status, target, subject=f"Execution {context.rid}")
     token = ownership.take(journal, context.folder, context.rid)

@@ -20,15 +20,18 @@ from deriva_ml_prefect.catalog.urls import equals, table_name
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.settings import Settings, load_settings
 from deriva_ml_prefect.config.workflow import Workflow
-from deriva_ml_prefect.exceptions import DerivaMLAttemptError, DerivaMLWorkflowError
+from deriva_ml_prefect.exceptions import DerivaMLAttemptError, DerivaMLNotFoundError, DerivaMLWorkflowError
 from deriva_ml_prefect.journal import executions as journal_executions
 from deriva_ml_prefect.journal import flow_runs, inputs, ownership
 from deriva_ml_prefect.journal.store import Journal, open_journal
 from deriva_ml_prefect.phases.advance import advance
+from deriva_ml_prefect.phases.checkpoint import take_over_checkpoints
 from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import version_facts
+from deriva_ml_prefect.phases.launch import announce, find_launch, join_forked, join_launch, next_note
 from deriva_ml_prefect.phases.record import link_name, upload_metadata
+from deriva_ml_prefect.phases.run import needs_user_code
 from deriva_ml_prefect.phases.scrubbing import scrubber
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import MLAsset, MLVocab
@@ -56,9 +59,27 @@ class Request:
 def begin_execution(request: Request) -> Context:
     """Insert an Execution with status Created and its metadata files; or find the one that the flow run works on.
 
-    Everything that can be wrong with the request is an error before anything is written.
+    Everything that can be wrong with the request is an error before anything is written. A process that was forked
+    by the owner of a running execution, or is another rank of its training, begins none: it takes part in that one.
     """
     settings = load_settings()
+    workspace = settings.workspace(request.address)
+    nowhere = Context("", request.address, settings.home, workspace, dry_run=request.dry_run)
+    forked = join_forked(nowhere)
+    if forked is not None:
+        return forked
+    launch = find_launch()
+    if launch is None:
+        return _begin(request, settings)
+    note = next_note(workspace, launch)
+    if not launch.writes:
+        return join_launch(nowhere, launch, note)
+    context = _begin(request, settings)
+    announce(context, note, runs_code=needs_user_code(context))
+    return context
+
+
+def _begin(request: Request, settings: Settings) -> Context:
     workspace = settings.workspace(request.address)
     if request.dry_run:
         return _begin_dry(request, settings)
@@ -134,20 +155,21 @@ def _refuse_lost_journal(request: Request, journal: Journal) -> None:
 def _begin_new(request: Request, settings: Settings, journal: Journal, supersedes: Context | None) -> Context:
     catalog = catalog_for(request.address)
     workflow = _workflow(request)
-    known = None if workflow.rid else _known_workflow(catalog, workflow)
-    workflow_rid = workflow.rid or (known.rid if known else None)
+    described = _without_secrets(workflow, settings)
+    known = _row_that_is_named(catalog, described) or _known_workflow(catalog, described)
+    workflow_rid = known.rid if known else None
     versions = [datasets.resolve_version(catalog, spec.rid, spec.version) for spec in request.spec.datasets]
     for asset in request.spec.asset_specs():
         assets.read_asset(catalog, asset.rid)
 
     attempt = len(flow_runs.executions_of(journal, request.flow_run_id)) + 1 if request.flow_run_id else 1
     purpose = f"execution {request.flow_run_id}/{attempt}" if request.flow_run_id else f"execution {uuid.uuid4()}"
-    workflow_purpose = _workflow_purpose(workflow)
+    workflow_purpose = _workflow_purpose(described)
     rids = _lease(catalog, journal, [purpose, *([] if workflow_rid else [workflow_purpose])])
     if known is not None:
-        _complete_workflow(catalog, known, workflow)
+        _complete_workflow(catalog, known, described)
     if workflow_rid is None:
-        workflow_rid = workflows.insert_workflow(catalog, rids[1], workflow).rid
+        workflow_rid = workflows.insert_workflow(catalog, rids[1], described).rid
         flow_runs.drop_lease(journal, workflow_purpose)
     workflow.rid = workflow_rid
 
@@ -160,7 +182,7 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
         attempt=attempt,
     )
     with journal.transaction():
-        spec = request.spec.model_copy(update={"workflow": workflow})
+        spec = request.spec.model_copy(update={"workflow": described.model_copy(update={"rid": workflow_rid})})
         journal_executions.add_execution(
             journal,
             context.rid,
@@ -181,6 +203,7 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
 
 def ensure_workflow(address: Address, workflow: Workflow) -> RID:
     """RID of the workflow's row: the one with the same checksum (without one, the same URL), or a new one."""
+    workflow = _without_secrets(workflow, load_settings())
     catalog = catalog_for(address)
     known = _known_workflow(catalog, workflow)
     if known is not None:
@@ -192,6 +215,33 @@ def ensure_workflow(address: Address, workflow: Workflow) -> RID:
     workflows.insert_workflow(catalog, rid, workflow)
     flow_runs.drop_lease(journal, purpose)
     return rid
+
+
+def _without_secrets(workflow: Workflow, settings: Settings) -> Workflow:
+    """The workflow as it is recorded: addresses that were found, or given, may hold a credential.
+
+    Name and description are what its author wrote to be read, and are left alone.
+    """
+    clean = scrubber(settings.home)
+    found = {"url": workflow.url, "version": workflow.version, "checksum": workflow.checksum}
+    return workflow.model_copy(update={name: clean.text(text) if text else text for name, text in found.items()})
+
+
+def _row_that_is_named(catalog: Catalog, workflow: Workflow) -> WorkflowRecord | None:
+    """The row that a workflow names by its RID, if this catalog has it and it is this code.
+
+    A RID says nothing in another catalog, where another row may have it.
+    """
+    if workflow.rid is None:
+        return None
+    try:
+        row = workflows.read_workflow(catalog, workflow.rid)
+    except DerivaMLNotFoundError:
+        if workflow.url or workflow.checksum:
+            return None
+        raise
+    mine = (workflow.checksum, row.checksum) if workflow.checksum else (workflow.url, row.url)
+    return row if mine[0] is None or mine[0] == mine[1] else None
 
 
 def _known_workflow(catalog: Catalog, workflow: Workflow) -> WorkflowRecord | None:
@@ -213,9 +263,16 @@ def _workflow_purpose(workflow: Workflow) -> str:
 
 
 def _recorded(spec: ExecutionSpec, settings: Settings) -> dict[str, Any]:
-    """The configuration as it is kept: the fields of the spec, whatever form of it was given, without secrets."""
+    """The configuration as it is kept: the fields of the spec, whatever form of it was given, without secrets.
+
+    What an author wrote to be read is left alone: the descriptions of execution and workflow, and the workflow's name.
+    """
     fields = spec.model_dump(mode="json", include=set(ExecutionSpec.model_fields))
-    return scrubber(settings.home).mapping(fields)
+    clean = scrubber(settings.home)
+    kept = clean.mapping(fields) | {"argv": clean.argv(spec.argv), "description": spec.description}
+    if spec.workflow is not None:
+        kept["workflow"] |= {"name": spec.workflow.name, "description": spec.workflow.description}
+    return kept
 
 
 def _lease(catalog: Catalog, journal: Journal, purposes: list[str]) -> list[RID]:
@@ -256,8 +313,9 @@ def complete_beginning(context: Context) -> Context:
     read = inputs.list_inputs(journal, context.rid, "dataset")
     if read:
         door_of(context).link_datasets([(item.rid, item.facts.get("version_rid")) for item in read])
-    upload_metadata(context, git_root=(entry.configuration.get("workflow") or {}).get("git_root"))
+    upload_metadata(context)
     if entry.supersedes:
+        take_over_checkpoints(context, entry.supersedes)
         _close_superseded(dataclasses.replace(context, rid=entry.supersedes), context.rid)
     journal_executions.merge_facts(journal, context.rid, {"begun": True})
     return context

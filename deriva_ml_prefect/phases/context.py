@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deriva_ml_prefect.catalog.connection import Catalog, catalog_for
-from deriva_ml_prefect.exceptions import DerivaMLNotFoundError
+from deriva_ml_prefect.exceptions import DerivaMLNotFoundError, DerivaMLReadOnlyError
+from deriva_ml_prefect.journal import ownership
 from deriva_ml_prefect.journal.executions import Entry, read_execution
 from deriva_ml_prefect.journal.store import Journal, open_journal
 from deriva_ml_prefect.values.address import Address
@@ -27,6 +28,10 @@ class Context:
     flow_run_id: str | None = None
     attempt: int = 1
     """Which execution of its flow run this is, counted from 1."""
+    writer: str | None = None
+    """In a process that only takes part (another rank, a forked child): who writes in its place."""
+    code_is_done: bool = False
+    """Told by the writer: the user's code finished in an earlier attempt."""
 
     @property
     def folder(self) -> Path:
@@ -47,6 +52,27 @@ class Context:
     def checkpoints(self) -> Path:
         """Files that are handed on to the execution that a retry begins."""
         return self.folder / "checkpoints"
+
+
+def writer_elsewhere(context: Context) -> str | None:
+    """Who writes this execution if it is not for this process to do: it is another rank, or was forked by the owner."""
+    if context.writer is not None:
+        return context.writer
+    if context.folder.absolute() in ownership.held_before_fork():
+        owner = ownership.owner_of(context.folder)
+        if owner is not None and owner.alive:
+            return f"process {owner.pid} on {owner.host}"
+    return None
+
+
+def check_writable(context: Context) -> None:
+    """Raise DerivaMLReadOnlyError, naming the writer, in a process that only takes part in an execution."""
+    writer = writer_elsewhere(context)
+    if writer is not None:
+        raise DerivaMLReadOnlyError(
+            f"Execution {context.rid} is written by {writer}; this process only takes part in it and may read. Write "
+            "there (`if rank == 0:`), or hand the result over to that process."
+        )
 
 
 def catalog_of(context: Context) -> Catalog:

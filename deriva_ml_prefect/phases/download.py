@@ -17,8 +17,10 @@ from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLException
 from deriva_ml_prefect.journal import executions, inputs
 from deriva_ml_prefect.phases.advance import advance
-from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of
+from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of, writer_elsewhere
+from deriva_ml_prefect.phases.launch import announce_inputs
 from deriva_ml_prefect.phases.run import describe_error
+from deriva_ml_prefect.phases.scrubbing import scrubber
 from deriva_ml_prefect.values.names import AssetRole
 from deriva_ml_prefect.values.records import AssetRecord, DatasetVersionRecord
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -32,6 +34,8 @@ def download_inputs(context: Context) -> Context:
 
     A failure leaves the execution Created, with the reason in Status_Detail, and is raised; the next try goes on.
     """
+    if context.writer is not None:
+        return context
     spec = ExecutionSpec.model_validate(entry_of(context).configuration)
     began = time.monotonic()
     try:
@@ -41,9 +45,11 @@ def download_inputs(context: Context) -> Context:
     except (DerivaMLException, OSError) as e:
         if entry_of(context).status is ExecutionStatus.Created:
             advance(context, ExecutionStatus.Created, f"Download failed: {describe_error(e)}", patient=True)
+        announce_inputs(context, error=scrubber(context.home).text(describe_error(e)))
         raise
     if spec.datasets or spec.assets:
         executions.merge_facts(journal_of(context), context.rid, {"download_seconds": time.monotonic() - began})
+    announce_inputs(context)
     return context
 
 
@@ -58,6 +64,8 @@ def fetch_dataset(context: Context, spec: DatasetSpec) -> BagFacts:
         concurrency=spec.fetch_concurrency,
     )
     noted = {"path": str(facts.path), "files": facts.files, "bytes": facts.bytes, "from_cache": facts.from_cache}
+    if writer_elsewhere(context) is not None:
+        return facts
     inputs.note_input(
         journal_of(context), context.rid, "dataset", record.dataset_rid, {**version_facts(record), **noted}
     )

@@ -13,7 +13,7 @@ from deriva_ml_prefect.journal import executions, features, files, ownership
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.begin import Request, begin_execution
 from deriva_ml_prefect.phases.close import close_execution
-from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
+from deriva_ml_prefect.phases.context import Context, entry_of, journal_of, writer_elsewhere
 from deriva_ml_prefect.phases.download import download_inputs
 from deriva_ml_prefect.phases.flush import flush_features
 from deriva_ml_prefect.phases.run import describe_error, finish, needs_user_code, run_user_code
@@ -85,6 +85,10 @@ def deliver_outputs(
     """
     if context.dry_run:
         logger.info("Dry run: nothing is uploaded. What would be is in %s.", context.staged)
+        return False
+    writer = writer_elsewhere(context)
+    if writer is not None:
+        logger.info("Execution %s is uploaded by %s; this process has nothing of it to upload.", context.rid, writer)
         return False
     if not _open_upload(context):
         return False

@@ -9,6 +9,7 @@ from typing import Any
 
 from deriva_ml_prefect.journal import executions, inputs
 from deriva_ml_prefect.journal.files import StagedFile, read_file
+from deriva_ml_prefect.phases.checkpoint import continued_from
 from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
 from deriva_ml_prefect.phases.scrubbing import scrubber
 from deriva_ml_prefect.phases.send import UploadOptions
@@ -16,8 +17,12 @@ from deriva_ml_prefect.phases.stage import Registration, seal_file, write_output
 from deriva_ml_prefect.phases.upload import upload_files
 from deriva_ml_prefect.provenance.environment import environment_snapshot
 from deriva_ml_prefect.provenance.lockfile import find_lockfile
+from deriva_ml_prefect.provenance.uncommitted import uncommitted_code
 from deriva_ml_prefect.values.names import ExecMetadataType, MLAsset
 from deriva_ml_prefect.values.status import Outcome
+
+UNCOMMITTED = "uncommitted.diff"
+"""Name of the file that keeps what no commit has."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,11 @@ class MetadataFile:
     content: bytes
 
 
-def upload_metadata(context: Context, *, git_root: str | None) -> None:
+def upload_metadata(context: Context) -> None:
     """Upload what is known when an execution begins, while it is Created. Done again, it sends only what is missing."""
     journal = journal_of(context)
     waiting: list[StagedFile] = []
-    for item in _beginning(context, git_root):
+    for item in _beginning(context):
         known = read_file(journal, context.rid, f"{MLAsset.execution_metadata}/{item.name}")
         if known is None or (known.status != "uploaded" and not known.path.exists()):
             known = _register(context, item)
@@ -48,8 +53,10 @@ def _register(context: Context, item: MetadataFile) -> StagedFile:
     return write_output(context, registration, item.content)
 
 
-def _beginning(context: Context, git_root: str | None) -> list[MetadataFile]:
+def _beginning(context: Context) -> list[MetadataFile]:
     entry = entry_of(context)
+    workflow = entry.configuration.get("workflow") or {}
+    git_root = workflow.get("git_root")
     began = datetime.fromisoformat(entry.created_at).strftime("%Y%m%d_%H%M%S")
     files = [
         MetadataFile(
@@ -73,6 +80,16 @@ def _beginning(context: Context, git_root: str | None) -> list[MetadataFile]:
                 ExecMetadataType.execution_config,
                 "The flow run that this execution belongs to",
                 _json(link),
+            )
+        )
+    uncommitted = uncommitted_code(git_root, workflow.get("url"), scrubber(context.home))
+    if uncommitted is not None:
+        files.append(
+            MetadataFile(
+                UNCOMMITTED,
+                ExecMetadataType.execution_config,
+                "Code that ran and is in no commit, as a diff against the last one",
+                uncommitted.encode(),
             )
         )
     lock = find_lockfile(git_root)
@@ -111,6 +128,7 @@ def write_run_record(context: Context, *, seconds: dict[str, float]) -> StagedFi
         "durations_seconds": seconds,
         "attempt": entry.attempt,
         "supersedes": entry.supersedes,
+        "continued_from": continued_from(context),
         "flow_run_id": context.flow_run_id,
         "status_history": [{"status": s.status.value, "detail": s.detail, "at": s.at} for s in history],
         "inputs": [{"kind": i.kind, "rid": i.rid, **_portable(dict(i.facts))} for i in read],

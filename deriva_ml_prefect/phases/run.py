@@ -10,7 +10,8 @@ from typing import TypeVar
 from deriva_ml_prefect.exceptions import DerivaMLAttemptError
 from deriva_ml_prefect.journal import executions
 from deriva_ml_prefect.phases.advance import advance
-from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
+from deriva_ml_prefect.phases.context import Context, check_writable, entry_of, journal_of, writer_elsewhere
+from deriva_ml_prefect.phases.remind import tell_of_unregistered
 from deriva_ml_prefect.phases.stage import seal_outputs
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
@@ -22,12 +23,15 @@ _clocks: dict[tuple[str, str], float] = {}
 
 
 def needs_user_code(context: Context) -> bool:
-    """Whether the user's code is still to run for this execution."""
+    """Whether the user's code is still to run for this execution; a rank runs it if the writer does."""
+    if context.writer is not None:
+        return not context.code_is_done
     return entry_of(context).user_code != "finished"
 
 
 def start(context: Context) -> None:
     """The user's code is about to run: status Running. Code that was started before is DerivaMLAttemptError."""
+    check_writable(context)
     entry = entry_of(context)
     if entry.user_code != "idle":
         raise DerivaMLAttemptError(
@@ -43,9 +47,11 @@ def start(context: Context) -> None:
 
 def finish(context: Context) -> None:
     """The user's code ended cleanly: its outputs are sealed, and the status is Stopped."""
+    check_writable(context)
     journal = journal_of(context)
     _note_duration(context)
     seal_outputs(context)
+    _look_for_unregistered(context)
     executions.mark_user_code(journal, context.rid, "finished", Outcome.completed)
     if entry_of(context).status is ExecutionStatus.Running:
         advance(context, ExecutionStatus.Stopped, patient=True)
@@ -53,6 +59,8 @@ def finish(context: Context) -> None:
 
 def fail(context: Context, error: BaseException) -> None:
     """The user's code raised: status Failed with `<Type>: <message>`. Statuses from Stopped on stay as they are."""
+    check_writable(context)
+    _look_for_unregistered(context)
     _note_duration(context)
     executions.mark_user_code(journal_of(context), context.rid, "started", Outcome.failed)
     if entry_of(context).status is ExecutionStatus.Running:
@@ -65,7 +73,12 @@ def describe_error(error: BaseException) -> str:
 
 
 def run_user_code(context: Context, user_code: Callable[[Context], T]) -> T:
-    """Call the user's code for this execution. SystemExit with 0 or None is an end like any other, without a result."""
+    """Call the user's code for this execution. SystemExit with 0 or None is an end like any other, without a result.
+
+    In another rank of the training the code is called and nothing is recorded: the writer does that.
+    """
+    if writer_elsewhere(context) is not None:
+        return user_code(context)
     start(context)
     try:
         result = user_code(context)
@@ -81,6 +94,14 @@ def run_user_code(context: Context, user_code: Callable[[Context], T]) -> T:
         raise
     finish(context)
     return result
+
+
+def _look_for_unregistered(context: Context) -> None:
+    try:
+        tell_of_unregistered(context)
+    except OSError as e:
+        # a folder that cannot be read must not hide how the code ended
+        logger.warning("Execution %s: its working_dir could not be looked through: %s", context.rid, e)
 
 
 def _note_duration(context: Context) -> None:

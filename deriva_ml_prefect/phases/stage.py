@@ -20,7 +20,7 @@ from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal import manifest
 from deriva_ml_prefect.journal.files import StagedFile
-from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of
+from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, entry_of, journal_of
 from deriva_ml_prefect.transfer.hashing import copy_and_hash, hash_file
 from deriva_ml_prefect.values.names import MLVocab
 from deriva_ml_prefect.values.objects import check_filename
@@ -98,6 +98,7 @@ def _exists(path: Path) -> bool:
 
 
 def _check_open(context: Context) -> None:
+    check_writable(context)
     status = entry_of(context).status
     if status is ExecutionStatus.Aborted:
         raise DerivaMLReadOnlyError(f"Execution {context.rid} is Aborted: nothing can be added to it.")
