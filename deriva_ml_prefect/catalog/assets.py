@@ -22,7 +22,7 @@ from deriva_ml_prefect.catalog.schema import (
 )
 from deriva_ml_prefect.catalog.tables import create_tables
 from deriva_ml_prefect.catalog.urls import equals, quote, table_name
-from deriva_ml_prefect.catalog.vocabulary import add_term
+from deriva_ml_prefect.catalog.vocabulary import add_standard_terms, add_term
 from deriva_ml_prefect.exceptions import (
     DerivaMLCatalogConflict,
     DerivaMLNotFoundError,
@@ -118,9 +118,19 @@ def insert_asset_rows(catalog: Catalog, table: AssetTable, rows: Sequence[Mappin
 
 
 def insert_asset_types(catalog: Catalog, table: AssetTable, types: Sequence[tuple[RID, str]]) -> None:
-    """Give assets types, terms of Asset_Type; those that they have stay. Repeatable."""
+    """Give assets types, terms of Asset_Type; those that they have stay. Repeatable.
+
+    Terms that this package uses itself are added where an older release made the catalog without them.
+    """
     rows = [{table.type_asset_column: asset, table.type_term_column: term} for asset, term in dict.fromkeys(types)]
-    insert_rows(catalog, (table.type_schema, table.type_table), rows, skip_conflicts=True, repeatable=True)
+    ref = (table.type_schema, table.type_table)
+    try:
+        insert_rows(catalog, ref, rows, skip_conflicts=True, repeatable=True)
+    except DerivaMLCatalogConflict:
+        vocabulary = (catalog.address.ml_schema, MLVocab.asset_type)
+        if not add_standard_terms(catalog, vocabulary, sorted({term for _, term in types})):
+            raise
+        insert_rows(catalog, ref, rows, skip_conflicts=True, repeatable=True)
 
 
 def link_assets(

@@ -7,6 +7,7 @@ from typing import Any
 
 from deriva_ml_prefect.catalog import documents
 from deriva_ml_prefect.catalog.connection import Catalog
+from deriva_ml_prefect.catalog.creation.description import description
 from deriva_ml_prefect.catalog.naming import closest
 from deriva_ml_prefect.catalog.rows import get_rows, insert_rows
 from deriva_ml_prefect.catalog.schema import Table, default_schema, find_table, is_vocabulary
@@ -84,7 +85,10 @@ def require_terms(catalog: Catalog, table: TableName, names: Iterable[str]) -> d
     terms = list_terms(catalog, vocabulary)
     by_synonym = {synonym: term for term in terms for synonym in term.synonyms}
     known = by_synonym | {term.name: term for term in terms}
-    if unknown := [name for name in wanted if name not in known]:
+    unknown = [name for name in wanted if name not in known]
+    if unknown and add_standard_terms(catalog, vocabulary, unknown):
+        return require_terms(catalog, vocabulary, wanted)
+    if unknown:
         near = [hit for name in unknown for hit in closest(name, known)]
         hint = f" Did you mean {', '.join(near)}?" if near else ""
         shown = ", ".join(term.name for term in terms[:40]) + (" …" if len(terms) > 40 else "")
@@ -93,6 +97,22 @@ def require_terms(catalog: Catalog, table: TableName, names: Iterable[str]) -> d
             f"It has: {shown or 'none'}. Add one with add_term."
         )
     return {name: known[name] for name in wanted}
+
+
+def add_standard_terms(catalog: Catalog, table: TableName, names: Iterable[str]) -> list[str]:
+    """Add those of the terms that every new catalog begins with, and that a catalog made by an older release lacks.
+
+    Gives the names that were absent and are such terms; others are left alone.
+    """
+    vocabulary = vocabulary_table(catalog, table)
+    if vocabulary.schema != catalog.address.ml_schema:
+        return []
+    meanings = dict(description()["terms"].get(vocabulary.name, ()))
+    wanted = {name: meanings[name] for name in names if name in meanings}
+    absent = sorted(wanted.keys() - {term.name for term in list_terms(catalog, vocabulary)}) if wanted else []
+    for name in absent:
+        add_term(catalog, vocabulary, name, wanted[name])
+    return absent
 
 
 def _filled_columns(table: Table) -> list[str]:

@@ -14,7 +14,12 @@ from deriva_ml_prefect.catalog.rows import get_rows, insert_rows, lease_rids, ne
 from deriva_ml_prefect.catalog.tables import create_tables
 from deriva_ml_prefect.config.settings import Settings
 from deriva_ml_prefect.config.workflow import Workflow
-from deriva_ml_prefect.exceptions import DerivaMLSchemaError, DerivaMLWorkflowError
+from deriva_ml_prefect.exceptions import (
+    DerivaMLCatalogConflict,
+    DerivaMLInvalidTerm,
+    DerivaMLSchemaError,
+    DerivaMLWorkflowError,
+)
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.status import ExecutionStatus as S
 
@@ -131,3 +136,18 @@ def test_datasets_assets_and_features(older: Catalog, execution: str) -> None:
     feature = features.create_feature(older, "Subject", "Size", metadata=[documents.column("Value", "int4")])
     values = [{"Execution": execution, "Subject": rid, "Value": 1} for rid in rids]
     assert features.insert_feature_rows(older, feature, values) == 2
+
+
+def test_terms_that_the_older_release_did_not_have(older: Catalog) -> None:
+    assert "Deriva_Config" not in {term.name for term in vocabulary.list_terms(older, "Asset_Type")}
+    table = assets.asset_table(older, "Execution_Metadata")
+    row = {"URL": "/hatrac/Execution_Metadata/1.c:1", "Filename": "c", "Length": 1, "MD5": "1" * 32}
+    (rid,) = assets.insert_asset_rows(older, table, [row]).values()
+    assets.insert_asset_types(older, table, [(rid, "Deriva_Config")])
+    (found,) = assets.list_assets(older, table)
+    assert found.asset_types == ("Deriva_Config",)
+    with pytest.raises(DerivaMLCatalogConflict):
+        assets.insert_asset_types(older, table, [(rid, "No_Such_Type")])
+    assert vocabulary.require_terms(older, "Asset_Type", ["Metrics_File"])["Metrics_File"].description
+    with pytest.raises(DerivaMLInvalidTerm):
+        vocabulary.require_terms(older, "Asset_Type", ["No_Such_Type"])
