@@ -53,6 +53,9 @@ class DerivaMLAuthenticationError(DerivaMLConfigurationError):
 class DerivaMLOfflineError(DerivaMLConfigurationError):
     """The server cannot be reached, or gave no usable answer."""
 
+    retry_after: float = 0.0
+    """Seconds that the server asks to be left alone for."""
+
 
 class DerivaMLDataError(DerivaMLException):
     """Something about the data in the catalog, or on its way there."""

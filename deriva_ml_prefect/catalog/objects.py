@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from deriva_ml_prefect.catalog.connection import Catalog
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
+from deriva_ml_prefect.transfer.client import Timeout
 from deriva_ml_prefect.transfer.download import get_file
 from deriva_ml_prefect.transfer.hashing import FileFacts
 from deriva_ml_prefect.transfer.upload import CHUNK_SIZE, StoredObject, put_file, stored_object
@@ -24,7 +25,7 @@ def upload_object(
     content_type: str = "application/octet-stream",
     disposition: str | None = None,
     chunk_size: int = CHUNK_SIZE,
-    timeout: float | None = None,
+    timeout: Timeout | None = None,
     progress: Progress | None = None,
     job: str | None = None,
     on_job: Callable[[str], None] | None = None,

@@ -13,6 +13,7 @@ from deriva_ml_prefect.journal.effects import Planned
 from deriva_ml_prefect.phases.context import Context, catalog_of, journal_of
 from deriva_ml_prefect.phases.send import Told, UploadOptions, send
 from deriva_ml_prefect.transfer.parallel import run_parallel
+from deriva_ml_prefect.transfer.retry import LONGEST_RETRY_AFTER
 from deriva_ml_prefect.values.effects import Effect, Failure, Receipt, Report
 from deriva_ml_prefect.values.progress import UploadProgress
 
@@ -33,9 +34,10 @@ def deliver(context: Context, effects: Sequence[Effect], options: UploadOptions)
     pending = [item for item in planned if not item.receipt]
     progress = _Progress(options, pending, done=sum(item.effect.size for item in planned if item.receipt))
     failures: list[Failure] = []
+    asked = 0.0
     for attempt in range(options.max_retries + 1):
         if attempt:
-            delay = options.retry_delay * 2 ** (attempt - 1)
+            delay = max(options.retry_delay * 2 ** (attempt - 1), asked)
             progress.repeat(len(pending), delay)
             time.sleep(delay)
             # an upload job that was begun is taken up again
@@ -46,6 +48,7 @@ def deliver(context: Context, effects: Sequence[Effect], options: UploadOptions)
         failures += [failure for failure in failures_now if not failure.transient]
         passing = {failure.key: failure for failure in failures_now if failure.transient}
         pending = [item for item in pending if item.effect.key in passing]
+        asked = min(max((failure.retry_after for failure in passing.values()), default=0.0), LONGEST_RETRY_AFTER)
         if not pending:
             return Report(tuple(receipts), tuple(failures))
     return Report(tuple(receipts), (*failures, *passing.values()))
@@ -58,7 +61,9 @@ def _send_all(
     client = catalog_of(context).client
 
     def one(item: Planned) -> Receipt:
-        receipt = send(context, item, options, progress.told(item))
+        # repeating is this loop's, with the pauses that the caller chose
+        with client.single_tries():
+            receipt = send(context, item, options, progress.told(item))
         journal_effects.mark_delivered(journal, context.rid, [receipt])
         progress.finished(item)
         return receipt
@@ -75,7 +80,9 @@ def _send_all(
         reason = f"{type(error).__name__}: {error}"
         key = outcome.job.effect.key
         journal_effects.mark_failed(journal, context.rid, key, reason)
-        failed.append(Failure(key, reason, transient=isinstance(error, DerivaMLOfflineError)))
+        transient = isinstance(error, DerivaMLOfflineError)
+        pause = error.retry_after if isinstance(error, DerivaMLOfflineError) else 0.0
+        failed.append(Failure(key, reason, transient=transient, retry_after=pause))
     return delivered, failed
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLReadOnlyError
+from deriva_ml_prefect.exceptions import DerivaMLException, InvalidTransitionError
 from deriva_ml_prefect.journal import executions, features, files, ownership
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.begin import Request, begin_execution
@@ -114,12 +114,12 @@ def _open_upload(context: Context) -> bool:
     journal = journal_of(context)
     match entry.status:
         case _S.Created:
-            raise DerivaMLReadOnlyError(
+            raise InvalidTransitionError(
                 f"Execution {context.rid} is Created: it has not run, so there is nothing to upload. "
                 "Run it in a with block, or call execution_start() and execution_stop()."
             )
         case _S.Aborted:
-            raise DerivaMLReadOnlyError(f"Execution {context.rid} is Aborted; nothing can be uploaded to it any more.")
+            raise InvalidTransitionError(f"Execution {context.rid} is Aborted; nothing can be uploaded to it any more.")
         case _S.Uploaded if not (
             files.count_unsent(journal, context.rid) or features.count_unsent(journal, context.rid)
         ):

@@ -84,7 +84,7 @@ def _send_bytes(context: Context, planned: Planned, options: UploadOptions, told
         content_type=content_type(payload["file_name"]),
         disposition=content_disposition(payload["file_name"]),
         chunk_size=options.chunk_size,
-        timeout=max(options.timeout),
+        timeout=options.timeout,
         progress=told,
         job=planned.progress.get("job"),
         on_job=lambda job: journal_effects.note_progress(journal, context.rid, planned.effect.key, {"job": job}),

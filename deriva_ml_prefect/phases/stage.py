@@ -75,10 +75,15 @@ def register_file(context: Context, request: Registration) -> StagedFile:
     )
     if exists:
         file = _place(file, source)
-        if not Path(request.file_name).is_absolute() and len(source.parts) == 1:
-            logger.info("%s is the existing file %s, not a new one.", request.file_name, source.absolute())
     journal = journal_of(context)
     known = journal_files.read_file(journal, context.rid, file.key)
+    if exists and known is None and not source.is_absolute() and len(source.parts) == 1:
+        logger.warning(
+            "%s is the file %s of the current folder, which is uploaded as it stands. If a new file was meant, write "
+            "it under another name.",
+            request.file_name,
+            source.absolute(),
+        )
     stored = journal_files.add_file(journal, context.rid, file)
     if known is None:
         manifest.append_entry(context.folder, context.rid, stored)

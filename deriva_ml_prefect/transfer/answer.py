@@ -16,6 +16,7 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLNotFoundError,
     DerivaMLOfflineError,
 )
+from deriva_ml_prefect.transfer.retry import retry_after
 
 PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses that may be gone at the next try."""
@@ -99,5 +100,7 @@ def error_of(answer: Answer) -> DerivaMLException:
         return DerivaMLCatalogConflict(what)
     if status in PASSING_STATUSES or status >= 500:
         times = "once" if answer.attempts == 1 else f"{answer.attempts} times"
-        return DerivaMLOfflineError(f"{what} It was sent {times}. Nothing is lost: repeat when the server is well.")
+        offline = DerivaMLOfflineError(f"{what} It was sent {times}. Nothing is lost: repeat when the server is well.")
+        offline.retry_after = retry_after(answer.headers)
+        return offline
     return DerivaMLDataError(what)

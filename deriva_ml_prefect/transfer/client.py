@@ -23,6 +23,9 @@ from deriva_ml_prefect.transfer.retry import LONGEST_RETRY_AFTER, pause_before, 
 Body = bytes | Callable[[], Iterable[bytes]]
 """Bytes, or a callable that gives the pieces anew at each sending (with a content-length header)."""
 
+Timeout = float | tuple[float, float]
+"""Seconds that one answer may take, or (connect, read)."""
+
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 CONNECT_TIMEOUT = 10.0
@@ -61,10 +64,24 @@ class HttpClient:
         self._timeout = timeout
         self._sleep = sleep
         self._lock = threading.Lock()
+        self._own = threading.local()
         self._pool: httpx.Client | None = None
 
     def __repr__(self) -> str:
         return f"HttpClient({self.base_url!r})"
+
+    @contextmanager
+    def single_tries(self) -> Iterator[None]:
+        """Within it, requests of this thread are sent once each: the caller repeats what failed, at its own pace."""
+        before = self._patience()
+        self._own.retries = 0
+        try:
+            yield
+        finally:
+            self._own.retries = before
+
+    def _patience(self) -> int:
+        return int(getattr(self._own, "retries", self.retries))
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
@@ -84,7 +101,7 @@ class HttpClient:
         expect: tuple[int, ...] = (200,),
         idempotent: bool | None = None,
         want_json: bool = False,
-        timeout: float | None = None,
+        timeout: Timeout | None = None,
     ) -> Answer:
         """Send, repeat after passing faults, and give the answer; a status not in `expect` is raised translated.
 
@@ -101,7 +118,7 @@ class HttpClient:
         attempt = 0
         while True:
             attempt += 1
-            last = attempt > self.retries
+            last = attempt > self._patience()
             try:
                 answer = self._send(method, path, sent_headers, body, attempt, timeout)
             except httpx.TransportError as fault:
@@ -166,7 +183,13 @@ class HttpClient:
             raise self._offline(asked, fault, 1) from fault
 
     def _send(
-        self, method: str, path: str, headers: Mapping[str, str], body: Body | None, attempt: int, timeout: float | None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: Body | None,
+        attempt: int,
+        timeout: Timeout | None,
     ) -> Answer:
         self._count()
         response = self._client().send(self._build(method, path, headers, body, timeout))
@@ -176,7 +199,7 @@ class HttpClient:
         )
 
     def _build(
-        self, method: str, path: str, headers: Mapping[str, str], body: Body | None, timeout: float | None
+        self, method: str, path: str, headers: Mapping[str, str], body: Body | None, timeout: Timeout | None
     ) -> httpx.Request:
         client = self._client()
         content = body() if callable(body) else body
@@ -185,7 +208,7 @@ class HttpClient:
             self.base_url + "/",
             headers=dict(headers),
             content=content,
-            timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout, connect=CONNECT_TIMEOUT),
+            timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else _timeouts(timeout),
         )
         request.extensions["target"] = path.encode("ascii")
         return request
@@ -242,6 +265,11 @@ def encode_json(value: Any) -> bytes:
         raise DerivaMLValidationError(
             f"A value cannot be stored: {problem}. Nothing was sent; use finite numbers, texts, lists and dicts."
         ) from None
+
+
+def _timeouts(timeout: Timeout) -> httpx.Timeout:
+    connect, read = timeout if isinstance(timeout, tuple) else (CONNECT_TIMEOUT, timeout)
+    return httpx.Timeout(read, connect=connect)
 
 
 def _lower(headers: httpx.Headers) -> dict[str, str]:

@@ -19,7 +19,7 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLOfflineError,
     DerivaMLValidationError,
 )
-from deriva_ml_prefect.transfer.client import HttpClient
+from deriva_ml_prefect.transfer.client import HttpClient, Timeout
 from deriva_ml_prefect.transfer.hashing import FileFacts, md5_hex_of
 
 CHUNK_SIZE = 25 << 20
@@ -66,7 +66,7 @@ def put_file(
     content_type: str = "application/octet-stream",
     disposition: str | None = None,
     chunk_size: int = CHUNK_SIZE,
-    timeout: float | None = None,
+    timeout: Timeout | None = None,
     progress: Progress | None = None,
     job: str | None = None,
     on_job: Callable[[str], None] | None = None,
@@ -102,7 +102,7 @@ class _Upload:
     facts: FileFacts
     content_type: str
     disposition: str | None
-    timeout: float | None
+    timeout: Timeout | None
     progress: Progress
     on_job: Callable[[str], None]
 

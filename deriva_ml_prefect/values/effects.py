@@ -54,6 +54,8 @@ class Failure:
     reason: str
     transient: bool
     """Whether sending the same again may succeed (refused connection, 5xx, time-out) or cannot (4xx, bad value)."""
+    retry_after: float = 0.0
+    """Seconds that the server asks to wait at least before it is sent again."""
 
 
 @dataclass(frozen=True)

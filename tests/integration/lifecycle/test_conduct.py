@@ -10,7 +10,7 @@ import pytest
 
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.workflow import Workflow
-from deriva_ml_prefect.exceptions import DerivaMLAttemptError, DerivaMLReadOnlyError, DerivaMLUploadError
+from deriva_ml_prefect.exceptions import DerivaMLAttemptError, DerivaMLUploadError, InvalidTransitionError
 from deriva_ml_prefect.journal.executions import read_execution
 from deriva_ml_prefect.journal.store import close_journals, open_journal
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
@@ -120,7 +120,7 @@ def test_execution_that_was_given_up_is_not_taken_up(ml: DerivaML, request_for: 
     def code(context: Context) -> None:
         Execution(ml, context).abort("wrong data")
 
-    with pytest.raises(DerivaMLReadOnlyError, match="Aborted"):
+    with pytest.raises(InvalidTransitionError, match="Aborted"):
         conduct(request_for(flow_run_id="run-4"), code)
     with pytest.raises(DerivaMLAttemptError, match="wrong data"):
         conduct(request_for(flow_run_id="run-4", attempt=2), Code(ml))

@@ -129,7 +129,7 @@ def test_code_runs_once(begin: Begin) -> None:
 @pytest.mark.spec("status.Running", "status.Stopped")
 def test_start_and_stop_without_a_block(ml: DerivaML, begin: Begin) -> None:
     exe = begin()
-    with pytest.raises(DerivaMLReadOnlyError, match="has not run"):
+    with pytest.raises(InvalidTransitionError, match="has not run"):
         exe.upload_execution_outputs()
     assert exe.status is S.Created
     exe.execution_start()
@@ -152,7 +152,7 @@ def test_abort(ml: DerivaML, begin: Begin) -> None:
     with begin() as exe:
         exe.abort("wrong data")
     assert in_catalog(ml, exe) == (S.Aborted, "wrong data")
-    with pytest.raises(DerivaMLReadOnlyError, match="Aborted"):
+    with pytest.raises(InvalidTransitionError, match="Aborted"):
         exe.upload_execution_outputs()
     with pytest.raises(DerivaMLReadOnlyError, match="Aborted"):
         exe.asset_file_path("Image", "late.png")
