@@ -3,13 +3,18 @@
     DerivaMLException
       DerivaMLConfigurationError            what was asked for or set up cannot work
         DerivaMLSchemaError                 the catalog lacks a table or column that is needed
+          DerivaMLSchemaRefreshBlocked      the schema cannot be read anew now
+          DerivaMLSchemaPinned              the schema is that of a snapshot, and stays so
         DerivaMLAuthenticationError         no credential, or one that is not accepted
         DerivaMLOfflineError                the catalog cannot be reached
       DerivaMLDataError                     what is in the catalog, or was to go there
         DerivaMLNotFoundError
-          DerivaMLDatasetNotFound, DerivaMLTableNotFound, DerivaMLInvalidTerm, DerivaMLFeatureNotFound
+          DerivaMLDatasetNotFound, DerivaMLTableNotFound, DerivaMLInvalidTerm, DerivaMLFeatureNotFound,
+          DerivaMLRidsNotFound, NoAssociationException
+        AmbiguousAssociationException       several association tables where one is needed
         DerivaMLTableTypeError              a table of another kind was expected
         DerivaMLValidationError             a value that cannot be accepted
+          DerivaMLMaterializeLimitExceeded  more rows than the caller wanted to hold
         DerivaMLCycleError                  a dataset would contain itself
         DerivaMLStateInconsistency          journal and catalog contradict each other
         DerivaMLCatalogConflict             the catalog refused a write because of what it already holds
@@ -20,6 +25,9 @@
         DerivaMLUploadError                 something was not delivered; everything staged is still there
         DerivaMLOwnershipError              another process owns this execution
         DerivaMLAttemptError                the user's code must not run again for this execution
+      DerivaMLDenormalizeError              tables cannot be joined to one wide table as asked
+        DerivaMLDenormalizeMultiLeaf, DerivaMLDenormalizeNoSink, DerivaMLDenormalizeDownstreamLeaf,
+        DerivaMLDenormalizeAmbiguousPath, DerivaMLDenormalizeUnrelatedAnchor
       DerivaMLReadOnlyError                 the handle cannot write
       InvalidTransitionError                an edge that the status diagram does not have
 
@@ -44,6 +52,14 @@ class DerivaMLConfigurationError(DerivaMLException):
 
 class DerivaMLSchemaError(DerivaMLConfigurationError):
     """The catalog lacks a schema, table or column that is needed."""
+
+
+class DerivaMLSchemaRefreshBlocked(DerivaMLSchemaError):
+    """The schema cannot be read anew now."""
+
+
+class DerivaMLSchemaPinned(DerivaMLSchemaError):
+    """The schema is that of a snapshot, and stays so."""
 
 
 class DerivaMLAuthenticationError(DerivaMLConfigurationError):
@@ -81,12 +97,28 @@ class DerivaMLFeatureNotFound(DerivaMLNotFoundError):
     """The table has no feature of that name."""
 
 
+class DerivaMLRidsNotFound(DerivaMLNotFoundError):
+    """Some of the RIDs are in no table, or not in the one asked for."""
+
+
+class NoAssociationException(DerivaMLNotFoundError, DerivaMLSchemaError):
+    """There is no association table between two tables."""
+
+
+class AmbiguousAssociationException(DerivaMLDataError, DerivaMLSchemaError):
+    """There are several association tables between two tables, and one is needed."""
+
+
 class DerivaMLTableTypeError(DerivaMLDataError):
     """A table of another kind was expected: an asset table, a vocabulary, a dataset element."""
 
 
 class DerivaMLValidationError(DerivaMLDataError, ValueError):
     """A value that cannot be accepted; nothing was written."""
+
+
+class DerivaMLMaterializeLimitExceeded(DerivaMLValidationError):
+    """There are more rows than the caller wanted to hold."""
 
 
 class DerivaMLCycleError(DerivaMLDataError):
@@ -134,6 +166,30 @@ class DerivaMLOwnershipError(DerivaMLExecutionError):
 
 class DerivaMLAttemptError(DerivaMLExecutionError):
     """The user's code must not run again for this execution."""
+
+
+class DerivaMLDenormalizeError(DerivaMLException):
+    """Tables cannot be joined to one wide table in the way asked for."""
+
+
+class DerivaMLDenormalizeMultiLeaf(DerivaMLDenormalizeError):
+    """Several tables could be the one that gives a row each: name it."""
+
+
+class DerivaMLDenormalizeNoSink(DerivaMLDenormalizeError):
+    """No table can be the one that gives a row each."""
+
+
+class DerivaMLDenormalizeDownstreamLeaf(DerivaMLDenormalizeError):
+    """A table asked for has several rows for one of the table that gives a row each."""
+
+
+class DerivaMLDenormalizeAmbiguousPath(DerivaMLDenormalizeError):
+    """Two tables are joined by more than one way: say which."""
+
+
+class DerivaMLDenormalizeUnrelatedAnchor(DerivaMLDenormalizeError):
+    """A table asked for is not joined with the others at all."""
 
 
 class DerivaMLReadOnlyError(DerivaMLException):

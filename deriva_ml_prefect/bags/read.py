@@ -152,6 +152,18 @@ def executions(bag: Bag, rid: str | None = None) -> list[str]:
     return sorted({row["Execution"] for row in _ml_rows(bag, "Dataset_Execution") if row["Dataset"] == wanted})
 
 
+def workflow_executions(bag: Bag, workflow: str) -> list[str]:
+    """RIDs of the executions of the bag that ran a workflow (RID, URL or checksum), or workflows of a type; sorted."""
+    of_type = {row["Workflow"] for row in _ml_rows(bag, "Workflow_Workflow_Type") if row["Workflow_Type"] == workflow}
+    ran = {
+        row["RID"]
+        for row in _ml_rows(bag, "Workflow")
+        if row["RID"] in of_type
+        or workflow in (row["RID"], row.get("URL"), row.get("Checksum"), row.get("Workflow_Type"))
+    }
+    return sorted(row["RID"] for row in _ml_rows(bag, "Execution") if row["Workflow"] in ran)
+
+
 def members(
     bag: Bag, rid: str | None = None, *, recurse: bool = False, local_paths: bool = True
 ) -> dict[str, list[Row]]:

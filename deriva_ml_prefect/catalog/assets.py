@@ -21,7 +21,7 @@ from deriva_ml_prefect.catalog.schema import (
     reference_column,
 )
 from deriva_ml_prefect.catalog.tables import create_tables
-from deriva_ml_prefect.catalog.urls import equals, quote, table_name
+from deriva_ml_prefect.catalog.urls import any_of, batches_of_values, equals, quote, table_name
 from deriva_ml_prefect.catalog.vocabulary import add_standard_terms, add_term
 from deriva_ml_prefect.exceptions import (
     DerivaMLCatalogConflict,
@@ -193,6 +193,40 @@ def list_assets(
     for link in get_rows(catalog, f"entity/{path}/{to_types}"):
         types.setdefault(link[table.type_asset_column], []).append(link[table.type_term_column])
     return [_record(table, row, types.get(row["RID"], [])) for row in rows]
+
+
+def list_outputs_of_type(
+    catalog: Catalog, table: AssetTable, asset_type: str, execution_rids: Sequence[RID]
+) -> list[tuple[RID, AssetRecord]]:
+    """(execution, asset) for every asset of a type that the executions made, in a few requests for all of them."""
+    made: list[Row] = []
+    for batch in batches_of_values(list(dict.fromkeys(map(check_rid, execution_rids)))):
+        links = f"{table_name(table.execution_schema, table.execution_table)}"
+        where = f"{any_of(table.execution_execution_column, batch)}/{equals(table.role_column, AssetRole.output)}"
+        made += get_rows(catalog, f"entity/{links}/{where}@sort(RCT,RID)")
+    rids = list(dict.fromkeys(link[table.execution_asset_column] for link in made))
+    types: dict[RID, list[str]] = {}
+    for link in rows_where_any(catalog, (table.type_schema, table.type_table), table.type_asset_column, rids):
+        types.setdefault(link[table.type_asset_column], []).append(link[table.type_term_column])
+    wanted = [rid for rid in rids if asset_type in types.get(rid, ())]
+    found = {row["RID"]: row for row in rows_where_any(catalog, (table.schema, table.name), "RID", wanted)}
+    return [
+        (link[table.execution_execution_column], _record(table, found[rid], types[rid]))
+        for link in made
+        if (rid := link[table.execution_asset_column]) in found
+    ]
+
+
+def list_asset_executions(
+    catalog: Catalog, table: AssetTable, rid: RID, *, role: str | None = None
+) -> list[tuple[RID, str]]:
+    """(execution, role) for the executions that read or made an asset, the oldest link first."""
+    path = f"{table_name(table.execution_schema, table.execution_table)}/"
+    path += equals(table.execution_asset_column, check_rid(rid))
+    if role is not None:
+        path += f"/{equals(table.role_column, role)}"
+    rows = get_rows(catalog, f"entity/{path}@sort(RCT,RID)")
+    return [(row[table.execution_execution_column], row[table.role_column]) for row in rows]
 
 
 def _describe(catalog: Catalog, table: Table) -> AssetTable:

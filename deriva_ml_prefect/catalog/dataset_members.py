@@ -24,7 +24,7 @@ from deriva_ml_prefect.catalog.urls import any_of, batches_of_values, equals, qu
 from deriva_ml_prefect.exceptions import (
     DerivaMLCatalogConflict,
     DerivaMLCycleError,
-    DerivaMLNotFoundError,
+    DerivaMLRidsNotFound,
     DerivaMLTableTypeError,
 )
 from deriva_ml_prefect.values.rid import RID, check_rid
@@ -165,7 +165,7 @@ def _referenced_values(catalog: Catalog, link: Association, rids: Sequence[RID])
     rows = rows_where_any(catalog, link.right.target, "RID", rids)
     if len(rows) != len(rids):
         gone = sorted(set(rids) - {row["RID"] for row in rows})
-        raise DerivaMLNotFoundError(f"{link.right.target_table} has no rows {', '.join(gone[:5])}.")
+        raise DerivaMLRidsNotFound(f"{link.right.target_table} has no rows {', '.join(gone[:5])}.")
     return [row[column] for row in rows]
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "add_version",
     "create_dataset",
     "element_types",
+    "insert_dataset",
     "list_children",
     "list_datasets",
     "list_descendants",
@@ -71,10 +72,15 @@ def create_dataset(
 
     The types must be terms of Dataset_Type: ask `require_terms` before.
     """
+    insert_dataset(catalog, rid, types=types, description=description)
+    return add_version(catalog, rid, version_rid, version=version, description=description, execution_rid=execution_rid)
+
+
+def insert_dataset(catalog: Catalog, rid: RID, *, types: Sequence[str] = (), description: str = "") -> None:
+    """Make a dataset without a version, for callers that fill it first: `add_version` must follow. Repeatable."""
     values = {"Description": description or None, "Deleted": False}
     insert_with_rid(catalog, _dataset(catalog), rid, values, same=("Description",))
     add_dataset_types(catalog, rid, types)
-    return add_version(catalog, rid, version_rid, version=version, description=description, execution_rid=execution_rid)
 
 
 def add_dataset_types(catalog: Catalog, rid: RID, types: Sequence[str]) -> None:

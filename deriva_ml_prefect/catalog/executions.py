@@ -19,7 +19,7 @@ from deriva_ml_prefect.catalog.rows import (
     update_rows,
 )
 from deriva_ml_prefect.catalog.schema import ml_table
-from deriva_ml_prefect.catalog.urls import any_of, equals, table_name
+from deriva_ml_prefect.catalog.urls import any_of, equals, quote, table_name
 from deriva_ml_prefect.exceptions import DerivaMLSchemaError
 from deriva_ml_prefect.values.records import ExecutionRecord
 from deriva_ml_prefect.values.rid import RID, check_rid
@@ -62,14 +62,19 @@ def read_executions(catalog: Catalog, rids: Sequence[RID]) -> list[ExecutionReco
 def list_executions(
     catalog: Catalog,
     *,
-    workflow_rid: RID | None = None,
+    workflow_rids: Sequence[RID] | None = None,
     status: ExecutionStatus | None = None,
+    since: str | None = None,
     limit: int | None = None,
 ) -> list[ExecutionRecord]:
-    """Executions, the newest first."""
+    """Executions, the newest first: of some workflows, with a status, created at `since` (ISO 8601) or later."""
+    if workflow_rids is not None and not workflow_rids:
+        return []
     filters = ""
-    if workflow_rid is not None:
-        filters += "/" + equals("Workflow", check_rid(workflow_rid))
+    if workflow_rids is not None:
+        filters += "/" + any_of("Workflow", map(check_rid, workflow_rids))
+    if since is not None:
+        filters += f"/RCT::geq::{quote(since)}"
     if status is not None:
         texts = stored_texts(catalog.dialect, status)
         alternatives = [equals("Status", None)] if "" in texts else []

@@ -9,8 +9,13 @@ from typing import Any
 
 from deriva_ml_prefect.catalog.connection import Catalog
 from deriva_ml_prefect.catalog.rows import Row, get_rows, insert_rows
-from deriva_ml_prefect.catalog.urls import any_of, batches_of_values, equals, table_name
-from deriva_ml_prefect.exceptions import DerivaMLCatalogConflict, DerivaMLSchemaError, DerivaMLValidationError
+from deriva_ml_prefect.catalog.urls import any_of, batches_of_values, table_name
+from deriva_ml_prefect.exceptions import (
+    DerivaMLCatalogConflict,
+    DerivaMLMaterializeLimitExceeded,
+    DerivaMLSchemaError,
+    DerivaMLValidationError,
+)
 from deriva_ml_prefect.values.records import FeatureDefinition
 from deriva_ml_prefect.values.rid import RID, check_rid
 
@@ -45,13 +50,34 @@ def insert_feature_rows(catalog: Catalog, feature: FeatureDefinition, rows: Sequ
 
 
 def read_feature_rows(
-    catalog: Catalog, feature: FeatureDefinition, *, execution_rid: RID | None = None, snapshot: str | None = None
+    catalog: Catalog,
+    feature: FeatureDefinition,
+    *,
+    execution_rid: RID | None = None,
+    execution_rids: Sequence[RID] | None = None,
+    snapshot: str | None = None,
+    most: int | None = None,
 ) -> list[Row]:
-    """All values of a feature, or those that one execution wrote, as rows with their system columns."""
+    """All values of a feature, or those that some executions wrote, as rows with their system columns.
+
+    More rows than `most` are DerivaMLMaterializeLimitExceeded, before they are all fetched.
+    """
     path = f"entity/{table_name(feature.schema, feature.table)}"
-    if execution_rid is not None:
-        path += f"/{equals(feature.execution_column, check_rid(execution_rid))}"
-    return get_rows(catalog, f"{path}@sort(RID)", snapshot=snapshot)
+    paths = [path]
+    wanted = [execution_rid] if execution_rid is not None else execution_rids
+    if wanted is not None:
+        batches = batches_of_values(list(dict.fromkeys(map(check_rid, wanted))))
+        paths = [f"{path}/{any_of(feature.execution_column, batch)}" for batch in batches]
+    rows: list[Row] = []
+    for each in paths:
+        rest = "" if most is None else f"?limit={most - len(rows) + 1}"
+        rows += get_rows(catalog, f"{each}@sort(RID){rest}", snapshot=snapshot)
+        if most is not None and len(rows) > most:
+            raise DerivaMLMaterializeLimitExceeded(
+                f"Feature {feature.name} of {feature.target_table} has more than {most} values. Raise the limit, or "
+                "name the executions whose values are wanted."
+            )
+    return rows
 
 
 def natural_key(catalog: Catalog, feature: FeatureDefinition) -> tuple[str, ...]:

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml_prefect.catalog.naming import closest
-from deriva_ml_prefect.exceptions import DerivaMLConfigurationError, DerivaMLSchemaError, DerivaMLTableNotFound
+from deriva_ml_prefect.exceptions import (
+    AmbiguousAssociationException,
+    DerivaMLConfigurationError,
+    DerivaMLSchemaError,
+    DerivaMLTableNotFound,
+    NoAssociationException,
+)
 from deriva_ml_prefect.values.names import ASSET_COLUMNS, SYSTEM_COLUMNS, VOCABULARY_COLUMNS
 
 if TYPE_CHECKING:
@@ -230,12 +236,12 @@ def _other_end(table: Table, left: ForeignKey) -> Association | None:
 
 
 def association_between(catalog: Catalog, left: Table, right: Table) -> Association:
-    """The one association of the two tables; none or several is DerivaMLSchemaError."""
+    """The one association of the two tables; else NoAssociationException or AmbiguousAssociationException."""
     found = [a for a in associations_of(catalog, left) if a.right.target == right.ref]
     if len(found) == 1:
         return found[0]
     names = ", ".join(a.table.qualified for a in found) or "none"
-    raise DerivaMLSchemaError(
+    raise (AmbiguousAssociationException if found else NoAssociationException)(
         f"Between {left.qualified} and {right.qualified} one association table is needed, and there is {names}. "
         "Look at the schema of the catalog."
     )

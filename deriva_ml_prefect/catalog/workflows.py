@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from deriva_ml_prefect.catalog.connection import Catalog
-from deriva_ml_prefect.catalog.rows import Row, get_rows, insert_rows, insert_with_rid
+from deriva_ml_prefect.catalog.rows import Row, delete_rows, get_rows, insert_rows, insert_with_rid, update_rows
 from deriva_ml_prefect.catalog.schema import association_between, ml_table
-from deriva_ml_prefect.catalog.urls import equals, quote, table_name
+from deriva_ml_prefect.catalog.urls import any_of, equals, quote, table_name
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.exceptions import DerivaMLNotFoundError, DerivaMLWorkflowError
 from deriva_ml_prefect.values.names import MLVocab
@@ -70,6 +71,33 @@ def add_workflow_types(catalog: Catalog, rid: RID, types: list[str]) -> None:
     link = association_between(catalog, ml_table(catalog, "Workflow"), ml_table(catalog, MLVocab.workflow_type))
     rows = [{link.left.column: rid, link.right.column: name} for name in dict.fromkeys(types)]
     insert_rows(catalog, link.table.ref, rows, skip_conflicts=True, repeatable=True)
+
+
+def write_description(catalog: Catalog, rid: RID, description: str) -> None:
+    """Replace the description of a workflow."""
+    update_rows(catalog, ml_table(catalog, "Workflow").ref, [{"RID": check_rid(rid), "Description": description}])
+
+
+def replace_workflow_types(catalog: Catalog, rid: RID, types: Sequence[str]) -> None:
+    """Give a workflow these types and no others. They must be terms of Workflow_Type: ask `require_terms` before."""
+    wanted = list(dict.fromkeys(types))
+    dialect = catalog.dialect
+    if not dialect.workflow_type_table and len(wanted) > 1:
+        raise DerivaMLWorkflowError(
+            f"Catalog {catalog.address} holds one type a workflow, and {len(wanted)} were given: {', '.join(wanted)}."
+        )
+    if dialect.workflow_type_required and not wanted:
+        raise DerivaMLWorkflowError(f"Catalog {catalog.address} wants a type for every workflow. Give one.")
+    add_workflow_types(catalog, rid, wanted)
+    if dialect.workflow_type_table:
+        link = association_between(catalog, ml_table(catalog, "Workflow"), ml_table(catalog, MLVocab.workflow_type))
+        own = f"{table_name(*link.table.ref)}/{equals(link.left.column, check_rid(rid))}"
+        held = {row[link.right.column] for row in get_rows(catalog, f"entity/{own}")}
+        if gone := sorted(held - set(wanted)):
+            delete_rows(catalog, f"{own}/{any_of(link.right.column, gone)}")
+    if dialect.workflow_type_column:
+        first = {"RID": check_rid(rid), "Workflow_Type": wanted[0] if wanted else None}
+        update_rows(catalog, ml_table(catalog, "Workflow").ref, [first])
 
 
 def _read(catalog: Catalog, where: str | None) -> list[WorkflowRecord]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.bags import read
 from deriva_ml_prefect.bags.read import Bag
+from deriva_ml_prefect.exceptions import DerivaMLMaterializeLimitExceeded
 from deriva_ml_prefect.ml.feature import Feature, FeatureRecord
+from deriva_ml_prefect.questions.frames import to_dataframe
+from deriva_ml_prefect.questions.select_values import Selector
 from deriva_ml_prefect.values.version import DatasetVersion
 
 
@@ -48,11 +51,7 @@ class DatasetBag:
 
     def get_table_as_dataframe(self, table: str) -> Any:
         """A table as a pandas data frame, one column a column, whether there are rows or not."""
-        # pandas is an extra: only who asks for a frame needs it
-        import pandas
-
-        columns = list(read.find_table(self.bag, table).columns)
-        return pandas.DataFrame(list(read.table_rows(self.bag, table)), columns=columns)
+        return to_dataframe(read.table_rows(self.bag, table), list(read.find_table(self.bag, table).columns))
 
     def list_dataset_members(self, recurse: bool = False) -> dict[str, list[dict[str, Any]]]:
         """Rows of the members by table; `recurse` adds those of nested datasets."""
@@ -74,10 +73,35 @@ class DatasetBag:
         """Features whose values the bag holds."""
         return [Feature(definition) for definition in read.features(self.bag, table)]
 
-    def feature_values(self, table: str, feature_name: str) -> list[FeatureRecord]:
-        """Values of a feature, as records."""
-        feature = Feature(read.lookup_feature(self.bag, table, feature_name))
-        return feature.records(read.feature_rows(self.bag, feature.definition))
+    def lookup_feature(self, table: str, feature_name: str) -> Feature:
+        """The feature of that name of a table."""
+        return Feature(read.lookup_feature(self.bag, table, feature_name))
+
+    def feature_values(
+        self,
+        table: str,
+        feature_name: str,
+        selector: Selector[FeatureRecord] | None = None,
+        materialize_limit: int | None = None,
+        execution_rids: Sequence[str] | None = None,
+    ) -> list[FeatureRecord]:
+        """Values of a feature, as records: all, those of some executions, or with a selector one for each target row.
+
+        More than `materialize_limit` are DerivaMLMaterializeLimitExceeded.
+        """
+        feature = self.lookup_feature(table, feature_name)
+        rows = read.feature_rows(self.bag, feature.definition)
+        if execution_rids is not None:
+            rows = [row for row in rows if row[feature.definition.execution_column] in execution_rids]
+        if materialize_limit is not None and len(rows) > materialize_limit:
+            raise DerivaMLMaterializeLimitExceeded(
+                f"Feature {feature_name} of {table} has {len(rows)} values in this bag, more than {materialize_limit}."
+            )
+        return feature.select(rows, selector)
+
+    def list_workflow_executions(self, workflow: str) -> list[str]:
+        """RIDs of the executions in the bag that ran a workflow (RID, URL or checksum), or workflows of a type."""
+        return read.workflow_executions(self.bag, workflow)
 
     def __repr__(self) -> str:
         return f"DatasetBag({self.dataset_rid} in {self.path})"

@@ -7,7 +7,7 @@ from typing import Any
 
 from deriva_ml_prefect.bags.download import download_bag
 from deriva_ml_prefect.bags.read import open_bag
-from deriva_ml_prefect.catalog import dataset_members, datasets
+from deriva_ml_prefect.catalog import dataset_members, datasets, files
 from deriva_ml_prefect.catalog.connection import catalog_for
 from deriva_ml_prefect.ml.bag import DatasetBag
 from deriva_ml_prefect.phases import make_dataset
@@ -32,6 +32,33 @@ class Dataset:
     @property
     def description(self) -> str:
         return datasets.read_dataset(catalog_for(self.address), self.dataset_rid).description or ""
+
+    @property
+    def source_directory(self) -> str | None:
+        """The folder that the dataset stands for, relative to the root that was read in; None if it stands for none."""
+        return files.read_directory(catalog_for(self.address), self.dataset_rid)
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether the dataset stands for a folder of files that were added."""
+        return self.source_directory is not None
+
+    @property
+    def is_source_root(self) -> bool:
+        """Whether it stands for the root of the folders that were read in."""
+        catalog = catalog_for(self.address)
+        parents = dataset_members.list_parents(catalog, self.dataset_rid)
+        return self.is_directory and not any(files.read_directory(catalog, parent) for parent in parents)
+
+    def list_dataset_children(self, recurse: bool = False) -> list[Dataset]:
+        """Datasets nested in this one."""
+        find = dataset_members.list_descendants if recurse else dataset_members.list_children
+        return [Dataset(self.address, rid) for rid in find(catalog_for(self.address), self.dataset_rid)]
+
+    def list_dataset_parents(self) -> list[Dataset]:
+        """Datasets that this one is nested in."""
+        rids = dataset_members.list_parents(catalog_for(self.address), self.dataset_rid)
+        return [Dataset(self.address, rid) for rid in rids]
 
     @property
     def current_version(self) -> DatasetVersion:

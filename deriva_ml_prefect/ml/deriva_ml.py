@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from deriva_ml_prefect.bags.download import download_bag
 from deriva_ml_prefect.bags.read import open_bag
@@ -14,10 +15,9 @@ from deriva_ml_prefect.catalog import (
     assets,
     dataset_members,
     datasets,
-    documents,
-    executions,
     feature_rows,
     features,
+    rows,
     schema,
     vocabulary,
     workflows,
@@ -34,15 +34,27 @@ from deriva_ml_prefect.ml.bag import DatasetBag
 from deriva_ml_prefect.ml.dataset import Dataset
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.ml.feature import Feature, FeatureRecord
+from deriva_ml_prefect.ml.recorded_execution import Asset, RecordedExecution, lookup
+from deriva_ml_prefect.ml.table_arguments import column_document, column_or_table, table_name
+from deriva_ml_prefect.ml.workflow import RecordedWorkflow
 from deriva_ml_prefect.phases import begin, download, recover
 from deriva_ml_prefect.phases.begin import Request
 from deriva_ml_prefect.phases.recover import Interrupted
 from deriva_ml_prefect.provenance.code import find_code
 from deriva_ml_prefect.provenance.git import CodeFacts
 from deriva_ml_prefect.questions.execution_summary import ExecutionSummary, summarize_execution
+from deriva_ml_prefect.questions.find_executions import find_executions, workflow_executions
+from deriva_ml_prefect.questions.frames import to_dataframe
+from deriva_ml_prefect.questions.metrics import Metrics, read_metrics, require_complete
+from deriva_ml_prefect.questions.select_values import Selector
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import ML_SCHEMA, MLVocab
-from deriva_ml_prefect.values.records import AssetRecord, ExecutionRecord, Term, WorkflowRecord
+from deriva_ml_prefect.values.records import Term
+from deriva_ml_prefect.values.rid import DRY_RUN_RID
+from deriva_ml_prefect.values.status import ExecutionStatus
+
+if TYPE_CHECKING:
+    import pandas
 
 logger = logging.getLogger(__name__)
 
@@ -152,13 +164,17 @@ class DerivaML:
         """Read the schema anew at the next question."""
         self._catalog.refresh()
 
-    def cite(self, rid: str, current: bool = False) -> str:
-        """Address of a row for a citation: as it is in this moment, or with `current` as it will be."""
-        base = f"{self._catalog.base_url}/id/{self.catalog_id}/{rid}"
-        if current:
-            return base
-        answer = self._catalog.client.request("GET", self._catalog.path(""), want_json=True)
-        return f"{base}@{answer.json()['snaptime']}"
+    def cite(self, rid: str | Mapping[str, Any], current: bool = False) -> str:
+        """Address of a row for a citation: as it is in this moment, or with `current` as it will be.
+
+        `rid` may be a row. A RID that no row has is DerivaMLNotFoundError; that of a dry run is only named.
+        """
+        wanted = rid if isinstance(rid, str) else str(rid["RID"])
+        if wanted == DRY_RUN_RID:
+            return f"dry-run (rid={wanted})"
+        assets.locate_rid(self._catalog, wanted)
+        base = f"{self._catalog.base_url}/id/{self.catalog_id}/{wanted}"
+        return base if current else f"{base}@{rows.snaptime(self._catalog)}"
 
     # vocabularies
 
@@ -202,21 +218,22 @@ class DerivaML:
         table = assets.create_asset_table(
             self._catalog,
             asset_name,
-            column_defs=[_column_document(column) for column in column_defs or ()],
+            column_defs=[column_document(column) for column in column_defs or ()],
             fkeys=list(fkey_defs or ()),
-            referenced_tables=[_table_name(table) for table in referenced_tables or ()],
+            referenced_tables=[table_name(table) for table in referenced_tables or ()],
             comment=comment,
             schema=schema,
         )
         return self.model.schemas[table.schema].tables[table.name]
 
-    def list_assets(self, asset_table: str) -> list[AssetRecord]:
-        """All assets of a table."""
-        return assets.list_assets(self._catalog, assets.asset_table(self._catalog, str(asset_table)))
+    def list_assets(self, asset_table: Any) -> list[Asset]:
+        """All assets of a table, the oldest first."""
+        table = assets.asset_table(self._catalog, table_name(asset_table))
+        return [Asset(self.address, record) for record in assets.list_assets(self._catalog, table)]
 
-    def lookup_asset(self, rid: str) -> AssetRecord:
+    def lookup_asset(self, rid: str) -> Asset:
         """The asset of that RID, whatever table it is in."""
-        return assets.read_asset(self._catalog, rid)
+        return Asset(self.address, assets.read_asset(self._catalog, rid))
 
     # features
 
@@ -233,11 +250,11 @@ class DerivaML:
         """Define a feature of a table by terms, assets and further columns; the class of its records."""
         definition = features.create_feature(
             self._catalog,
-            _table_name(target_table),
+            table_name(target_table),
             feature_name,
-            terms=[_table_name(table) for table in terms or ()],
-            assets=[_table_name(table) for table in assets or ()],
-            metadata=[_column_or_table(item) for item in metadata or ()],
+            terms=[table_name(table) for table in terms or ()],
+            assets=[table_name(table) for table in assets or ()],
+            metadata=[column_or_table(item) for item in metadata or ()],
             optional=list(optional or ()),
             comment=comment,
         )
@@ -245,21 +262,45 @@ class DerivaML:
 
     def lookup_feature(self, table: Any, feature_name: str) -> Feature:
         """The feature of that name of a table."""
-        return Feature(features.lookup_feature(self._catalog, _table_name(table), feature_name))
+        return Feature(features.lookup_feature(self._catalog, table_name(table), feature_name))
 
     def feature_record_class(self, table: Any, feature_name: str) -> type[FeatureRecord]:
         return self.lookup_feature(table, feature_name).feature_record_class()
 
     def find_features(self, table: Any = None) -> list[Feature]:
         """Features of a table, or of all tables."""
-        name = _table_name(table) if table is not None else None
+        name = table_name(table) if table is not None else None
         return [Feature(definition) for definition in features.find_features(self._catalog, name)]
 
-    def feature_values(self, table: Any, feature_name: str, *, execution_rid: str | None = None) -> list[FeatureRecord]:
-        """Values of a feature, as records; of one execution, if given."""
+    def feature_values(
+        self,
+        table: Any,
+        feature_name: str,
+        selector: Selector[FeatureRecord] | None = None,
+        materialize_limit: int | None = None,
+        execution_rids: Sequence[str] | None = None,
+        *,
+        execution_rid: str | None = None,
+    ) -> list[FeatureRecord]:
+        """Values of a feature, as records: all, those of some executions, or with a selector one for each target row.
+
+        Selectors are methods of FeatureRecord, or any function of the values for one row. More values than
+        `materialize_limit` are DerivaMLMaterializeLimitExceeded.
+        """
         feature = self.lookup_feature(table, feature_name)
-        rows = feature_rows.read_feature_rows(self._catalog, feature.definition, execution_rid=execution_rid)
-        return feature.records(rows)
+        found = feature_rows.read_feature_rows(
+            self._catalog,
+            feature.definition,
+            execution_rid=execution_rid,
+            execution_rids=execution_rids,
+            most=materialize_limit,
+        )
+        return feature.select(found, selector)
+
+    def feature_values_as_dataframe(self, table: Any, feature_name: str, *args: Any, **kwargs: Any) -> pandas.DataFrame:
+        """What `feature_values` gives, with its arguments, as a pandas data frame. Needs the extra `pandas`."""
+        feature = self.lookup_feature(table, feature_name)
+        return feature.as_dataframe(self.feature_values(table, feature_name, *args, **kwargs))
 
     def add_features(self, *_: Any, **__: Any) -> None:
         """Retired: feature values are written by an execution."""
@@ -302,20 +343,27 @@ class DerivaML:
         workflow.rid = begin.ensure_workflow(self.address, workflow)
         return workflow.rid
 
-    def lookup_workflow(self, rid: str) -> WorkflowRecord:
-        return workflows.read_workflow(self._catalog, rid)
+    def lookup_workflow(self, rid: str) -> RecordedWorkflow:
+        """The workflow of that RID; its description and type can be set."""
+        return RecordedWorkflow(self.address, workflows.read_workflow(self._catalog, rid))
 
-    def lookup_workflow_by_url(self, url_or_checksum: str) -> WorkflowRecord:
-        """The workflow with that URL or checksum."""
+    def lookup_workflow_by_url(self, url_or_checksum: str) -> RecordedWorkflow:
+        """The oldest workflow with that URL or checksum."""
         found = workflows.find_workflow(self._catalog, url=url_or_checksum, checksum=None)
         if found is None:
             raise DerivaMLNotFoundError(
                 f"Catalog {self.address} has no workflow with URL or checksum {url_or_checksum}."
             )
-        return found
+        return RecordedWorkflow(self.address, found)
 
-    def find_workflows(self) -> list[WorkflowRecord]:
-        return workflows.list_workflows(self._catalog)
+    def find_workflows(self) -> list[RecordedWorkflow]:
+        """All workflows, the oldest first."""
+        return [RecordedWorkflow(self.address, record) for record in workflows.list_workflows(self._catalog)]
+
+    def list_workflow_executions(self, workflow: str) -> list[str]:
+        """RIDs of the executions of a workflow (RID, URL or checksum), or of all workflows of a type."""
+        self._catalog  # noqa: B018 (as in create_execution)
+        return workflow_executions(self.address, workflow)
 
     # executions
 
@@ -373,16 +421,53 @@ class DerivaML:
         self._catalog  # noqa: B018 (as in create_execution)
         return recover.note_interrupted(self.address)
 
-    def lookup_execution(self, execution_rid: str) -> ExecutionRecord:
-        """The row of an execution."""
-        record = executions.read_execution(self._catalog, execution_rid)
-        if record is None:
-            raise DerivaMLNotFoundError(f"Catalog {self.address} has no execution {execution_rid}.")
-        return record
+    def lookup_execution(self, execution_rid: str) -> RecordedExecution:
+        """An execution as the catalog tells of it."""
+        self._catalog  # noqa: B018 (as in create_execution)
+        return lookup(self.address, execution_rid)
 
-    def find_executions(self, workflow_rid: str | None = None, limit: int | None = None) -> list[ExecutionRecord]:
-        """Executions, newest first."""
-        return executions.list_executions(self._catalog, workflow_rid=workflow_rid, limit=limit)
+    def find_executions(
+        self,
+        workflow: Workflow | RecordedWorkflow | str | None = None,
+        workflow_type: str | None = None,
+        status: ExecutionStatus | str | None = None,
+        since: datetime | str | None = None,
+        limit: int | None = None,
+    ) -> list[RecordedExecution]:
+        """Executions that fit all that is given, the newest first.
+
+        `workflow` is a workflow or its RID, URL or checksum; `since` a time, in local time if it names no zone.
+        """
+        self._catalog  # noqa: B018 (as in create_execution)
+        named = workflow if workflow is None or isinstance(workflow, str) else workflow.rid or workflow.checksum or ""
+        found = find_executions(
+            self.address, workflow=named, workflow_type=workflow_type, status=status, since=since, limit=limit
+        )
+        return [RecordedExecution(self.address, record) for record in found]
+
+    def read_metrics(
+        self, executions: Iterable[RecordedExecution | Execution | str], *, filename: str | None = None
+    ) -> Metrics:
+        """The rows of the metrics files of many executions, and what could not be read."""
+        self._catalog  # noqa: B018 (as in create_execution)
+        rids = [each if isinstance(each, str) else each.execution_rid for each in executions]
+        return read_metrics(self.address, rids, filename=filename)
+
+    def metrics_as_dataframe(
+        self,
+        executions: Iterable[RecordedExecution | Execution | str],
+        *,
+        filename: str | None = None,
+        errors: Literal["raise", "skip"] = "raise",
+    ) -> pandas.DataFrame:
+        """The metrics of many executions as one data frame: `execution_rid` and the keys. Needs the extra `pandas`.
+
+        Files that cannot be read are DerivaMLDataError, which names the runs, or with `errors="skip"` left out.
+        """
+        metrics = self.read_metrics(executions, filename=filename)
+        if errors != "skip":
+            require_complete(metrics)
+        return to_dataframe(metrics.rows, metrics.columns)
 
     def summarize_execution(self, execution_rid: str) -> ExecutionSummary:
         """What an execution read and made, as the catalog tells it, and what this machine knows of it besides."""
@@ -392,7 +477,7 @@ class DerivaML:
 
     def add_dataset_element_type(self, element: Any) -> Any:
         """Let rows of a table be members of datasets; deriva-py's Table of the association."""
-        table = dataset_members.add_element_type(self._catalog, _table_name(element))
+        table = dataset_members.add_element_type(self._catalog, table_name(element))
         return self.model.schemas[table.schema].tables[table.name]
 
     def list_dataset_element_types(self) -> list[str]:
@@ -402,9 +487,10 @@ class DerivaML:
     def lookup_dataset(self, dataset_rid: str) -> Dataset:
         return Dataset(self.address, datasets.read_dataset(self._catalog, dataset_rid).rid)
 
-    def find_datasets(self, deleted: bool = False) -> list[Dataset]:
-        """Datasets, oldest first."""
-        return [Dataset(self.address, record.rid) for record in datasets.list_datasets(self._catalog, deleted=deleted)]
+    def find_datasets(self, deleted: bool = False, sort: bool = False) -> list[Dataset]:
+        """Datasets, the oldest first; with `sort` the newest."""
+        records = datasets.list_datasets(self._catalog, deleted=deleted)
+        return [Dataset(self.address, record.rid) for record in (reversed(records) if sort else records)]
 
     def download_dataset_bag(self, dataset: DatasetSpec) -> DatasetBag:
         """The bag of a dataset, outside of any execution."""
@@ -420,27 +506,6 @@ class DerivaML:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.host_name!r}, {self.catalog_id!r})"
-
-
-def _table_name(table: Any) -> str | tuple[str, str]:
-    """A table by name, or deriva-py's Table."""
-    if isinstance(table, str):
-        return str(table)
-    return (table.schema.name, table.name)
-
-
-def _column_document(column: ColumnDefinition | Mapping[str, Any]) -> Mapping[str, Any]:
-    if isinstance(column, ColumnDefinition):
-        return documents.column(
-            column.name, column.type.value, nullok=column.nullok, default=column.default, comment=column.comment or None
-        )
-    return column
-
-
-def _column_or_table(item: Any) -> Any:
-    if isinstance(item, (ColumnDefinition, Mapping)):
-        return _column_document(item)
-    return _table_name(item)
 
 
 def _warn_dirty(facts: CodeFacts) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from deriva_ml_prefect.bags.read import open_bag
 from deriva_ml_prefect.catalog import assets, executions
+from deriva_ml_prefect.catalog.files import FileSpec
 from deriva_ml_prefect.config.asset import AssetSpec
 from deriva_ml_prefect.config.dataset import DatasetSpec
 from deriva_ml_prefect.config.execution import ExecutionSpec
@@ -23,7 +25,9 @@ from deriva_ml_prefect.ml.bag import DatasetBag
 from deriva_ml_prefect.ml.current import use_execution
 from deriva_ml_prefect.ml.dataset import Dataset
 from deriva_ml_prefect.ml.feature import FeatureRecord
+from deriva_ml_prefect.ml.metrics_log import log_metrics
 from deriva_ml_prefect.phases import checkpoint, download, lifecycle, make_dataset, remind, run, stage
+from deriva_ml_prefect.phases.add_files import add_files
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.close import check_complete
 from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, entry_of, journal_of, writer_elsewhere
@@ -55,6 +59,7 @@ class Execution:
         self.ml = ml
         self.context = context
         self._current: Any = None
+        self._metrics: dict[tuple[int, str], Path] = {}
 
     @property
     def execution_rid(self) -> str:
@@ -197,6 +202,23 @@ class Execution:
         )
         return self._path(stage.register_file(self.context, request))
 
+    def log_metrics(self, values: Mapping[str, Any], step: int | None = None, *, filename: str = METRICS_FILE) -> None:
+        """Append one record to the metrics file: in the file on return, on the disk within a second.
+
+        Values are numbers (also of NumPy and torch), texts, truth values or None; one that is not finite is written as
+        null beside a key `<name>_note`.
+        """
+        path = self._metrics.get((os.getpid(), filename))
+        if path is None:
+            file = self.metrics_file(filename)
+            if file.asset_rid is not None:
+                raise DerivaMLReadOnlyError(
+                    f"{filename} of execution {self.context.rid} is in the catalog already. "
+                    "Log further metrics with another filename=."
+                )
+            path = self._metrics[os.getpid(), filename] = Path(file)
+        log_metrics(path, values, step)
+
     def add_features(self, features: Iterable[FeatureRecord]) -> int:
         """Stage feature values, all of one feature; they are inserted at the upload. The number given."""
         records = list(features)
@@ -251,6 +273,25 @@ class Execution:
         )
         return Dataset(self.context.address, rid, execution_rid=self.context.rid)
 
+    def add_files(
+        self,
+        files: Iterable[FileSpec],
+        dataset_types: Sequence[str] | str | None = None,
+        description: str = "",
+        *,
+        root_name: str | None = None,
+    ) -> Dataset:
+        """Tell of files that stay where they are: a row a file, a dataset a folder, nested; the root's dataset.
+
+        Specs come from `FileSpec.create_filespecs(path)`. Types are added to `File` and `Directory`.
+        """
+        check_writable(self.context)
+        if self.context.dry_run:
+            raise DerivaMLReadOnlyError("A dry run adds no files.")
+        types = [dataset_types] if isinstance(dataset_types, str) else list(dataset_types or ())
+        rid = add_files(self.context, files, dataset_types=types, root_name=root_name, description=description)
+        return Dataset(self.context.address, rid, execution_rid=self.context.rid)
+
     def add_nested_execution(self, nested: Execution | str, sequence: int | None = None) -> None:
         """Say that another execution is part of this one; `sequence` is its place, None for parallel ones."""
         check_writable(self.context)
@@ -299,6 +340,7 @@ class Execution:
             file.key for file in journal_files.list_files(journal_of(self.context), self.context.rid, unsent=True)
         }
         lifecycle.deliver_outputs(self.context, options)
+        self._metrics.clear()
         uploaded: dict[str, list[AssetFilePath]] = {}
         for file in journal_files.list_files(journal_of(self.context), self.context.rid):
             if file.key in waiting and file.status == "uploaded":

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from deriva_ml_prefect.exceptions import DerivaMLValidationError
+from deriva_ml_prefect.questions import select_values
+from deriva_ml_prefect.questions.frames import to_dataframe
+from deriva_ml_prefect.questions.select_values import Selector
 from deriva_ml_prefect.values.records import FeatureColumn, FeatureDefinition
+
+if TYPE_CHECKING:
+    import pandas
 
 _PYTHON_TYPES: dict[str, Any] = {
     "int2": int,
@@ -21,6 +28,28 @@ _PYTHON_TYPES: dict[str, Any] = {
     "json": Any,
     "jsonb": Any,
 }
+
+
+class TableName(str):
+    """A table's name that also answers as deriva-py's Table does: `.name`, and `.schema.name`."""
+
+    schema: TableName
+
+    @classmethod
+    def of(cls, schema: str, name: str) -> TableName:
+        made = cls(name)
+        made.schema = cls(schema)
+        return made
+
+    @property
+    def name(self) -> str:
+        return str(self)
+
+
+class Runs(Protocol):
+    """A catalog or a bag that knows which executions ran a workflow."""
+
+    def list_workflow_executions(self, workflow: str) -> list[str]: ...
 
 
 class FeatureRecord(BaseModel):
@@ -40,6 +69,49 @@ class FeatureRecord(BaseModel):
         def __init__(self, **values: Any) -> None: ...
         def __getattr__(self, name: str) -> Any: ...
 
+    # selectors: `feature_values(…, selector=FeatureRecord.select_newest)` keeps one value for each target row
+
+    @staticmethod
+    def select_newest(records: list[FeatureRecord]) -> FeatureRecord:
+        """Keep the value written last."""
+        return select_values.newest(records)
+
+    select_latest = select_newest
+
+    @staticmethod
+    def select_first(records: list[FeatureRecord]) -> FeatureRecord:
+        """Keep the value written first."""
+        return select_values.oldest(records)
+
+    @staticmethod
+    def select_by_execution(execution_rid: str) -> Selector[FeatureRecord]:
+        """Keep the last value that an execution wrote; rows without one are left out."""
+        return lambda records: select_values.newest_of(records, {execution_rid})
+
+    @staticmethod
+    def select_by_workflow(workflow: str, *, container: Runs) -> Selector[FeatureRecord]:
+        """Keep the last value that any execution of a workflow, or of a type of workflow, wrote.
+
+        `container` is the DerivaML or DatasetBag that the values come from; it is asked once, here.
+        """
+        runs = frozenset(container.list_workflow_executions(workflow))
+        return lambda records: select_values.newest_of(records, runs)
+
+    @classmethod
+    def select_majority_vote(cls, column: str | None = None) -> Selector[FeatureRecord]:
+        """Keep what most values say in a column (on a record class, its only term column); of equals, the newest."""
+        chosen = column or cls._only_term()
+        return lambda records: select_values.majority(records, chosen)
+
+    @classmethod
+    def _only_term(cls) -> str:
+        terms = cls.feature.term_columns if hasattr(cls, "feature") else []
+        if len(terms) != 1:
+            raise DerivaMLValidationError(
+                f"select_majority_vote() needs a column here: {cls.__name__} has {len(terms)} columns of terms."
+            )
+        return terms[0]
+
     @classmethod
     def feature_columns(cls) -> list[FeatureColumn]:
         """Columns that hold a value."""
@@ -57,13 +129,13 @@ class Feature:
         return self.definition.name
 
     @property
-    def target_table(self) -> str:
-        return self.definition.target_table
+    def target_table(self) -> TableName:
+        return TableName.of(self.definition.target_schema, self.definition.target_table)
 
     @property
-    def feature_table(self) -> str:
+    def feature_table(self) -> TableName:
         """Name of the table that holds the values."""
-        return self.definition.table
+        return TableName.of(self.definition.schema, self.definition.table)
 
     @property
     def term_columns(self) -> list[str]:
@@ -80,6 +152,20 @@ class Feature:
     def feature_record_class(self) -> type[FeatureRecord]:
         """The class of this feature's records: the target's column is required, every other may be left out."""
         return self._record_class
+
+    def select(
+        self, rows: Iterable[Mapping[str, Any]], selector: Selector[FeatureRecord] | None
+    ) -> list[FeatureRecord]:
+        """Rows as records; with a selector one, or none, for each target row."""
+        records = self.records(rows)
+        if selector is None:
+            return records
+        return select_values.select_for_each(records, self.definition.target_column, selector)
+
+    def as_dataframe(self, records: Iterable[FeatureRecord]) -> pandas.DataFrame:
+        """Records as a data frame, a column a field. Needs the extra `pandas`."""
+        rows = [record.model_dump() for record in records]
+        return to_dataframe(rows, list(self.feature_record_class().model_fields))
 
     def records(self, rows: Iterable[Mapping[str, Any]]) -> list[FeatureRecord]:
         """Rows of the feature's table as records; columns that are no fields are left out."""

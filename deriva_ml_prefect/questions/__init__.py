@@ -1,6 +1,14 @@
 """Read-only questions about a catalog or a workspace, one a file, each answered as a frozen value.
 
-Entry points: `execution_summary.summarize_execution`, `workspaces.find_workspaces`.
+    execution_summary    summarize_execution(address, rid) -> ExecutionSummary
+    find_executions      find_executions(address, *, workflow, workflow_type, status, since, limit),
+                         workflow_executions(address, workflow) -> [RID]
+    inputs_and_outputs   input_datasets(catalog, rid), execution_assets(catalog, rid, role)
+    nesting              nested_executions(address, rid, *, parents, recurse)
+    metrics              read_metrics(address, rids, *, filename) -> Metrics(rows, problems)
+    select_values        select_for_each(values, target_column, selector) and the rules: newest, oldest, majority, …
+    frames               to_dataframe(rows, columns): the one place that loads pandas
+    workspaces           find_workspaces(rid) -> [Address]
 
 Nothing is written here, neither in the catalog nor in a journal.
 """

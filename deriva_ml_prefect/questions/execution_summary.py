@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deriva_ml_prefect.catalog import assets, datasets, executions, features, rows, schema, workflows
+from deriva_ml_prefect.catalog import executions, features, rows, workflows
 from deriva_ml_prefect.catalog.connection import Catalog, catalog_for
 from deriva_ml_prefect.catalog.urls import equals, quote, table_name
 from deriva_ml_prefect.config.settings import load_settings
@@ -16,17 +16,11 @@ from deriva_ml_prefect.journal import executions as journal_executions
 from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
+from deriva_ml_prefect.questions.inputs_and_outputs import InputDataset, execution_assets, input_datasets
 from deriva_ml_prefect.values.address import Address
-from deriva_ml_prefect.values.names import AssetRole, MLAsset
+from deriva_ml_prefect.values.names import AssetRole
 from deriva_ml_prefect.values.records import AssetRecord, ExecutionRecord, WorkflowRecord
 from deriva_ml_prefect.values.rid import RID, check_rid
-
-
-@dataclass(frozen=True)
-class InputDataset:
-    rid: RID
-    version: str | None
-    description: str | None
 
 
 @dataclass(frozen=True)
@@ -87,37 +81,19 @@ def summarize_execution(address: Address, rid: RID) -> ExecutionSummary:
         raise DerivaMLNotFoundError(
             f"Catalog {address} has no execution {rid}. Check the RID, and the catalog with --host and --catalog."
         )
-    outputs = _assets(catalog, rid, AssetRole.output)
+    outputs = execution_assets(catalog, rid, AssetRole.output)
     return ExecutionSummary(
         address=address,
         url=f"{catalog.base_url}/id/{address.catalog_id}/{rid}",
         execution=record,
         workflow=workflows.read_workflow(catalog, record.workflow_rid) if record.workflow_rid else None,
-        input_datasets=_datasets(catalog, rid),
-        input_assets=_assets(catalog, rid, AssetRole.input),
+        input_datasets=input_datasets(catalog, rid),
+        input_assets=execution_assets(catalog, rid, AssetRole.input),
         output_assets=outputs,
         features=_features(catalog, rid),
         run_record=_run_record(catalog, rid, outputs),
         local=_local(address, rid),
     )
-
-
-def _assets(catalog: Catalog, rid: RID, role: AssetRole) -> tuple[AssetRecord, ...]:
-    tables = [table for table in catalog.schema.tables.values() if schema.is_asset(table) and table.schema != "WWW"]
-    found: list[AssetRecord] = []
-    for table in sorted(tables, key=lambda table: (table.name == MLAsset.execution_metadata, table.name)):
-        found += assets.list_assets(catalog, assets.asset_table(catalog, table.ref), execution_rid=rid, role=role)
-    return tuple(found)
-
-
-def _datasets(catalog: Catalog, rid: RID) -> tuple[InputDataset, ...]:
-    found = []
-    for dataset_rid, version_rid in executions.list_input_datasets(catalog, rid):
-        versions = {item.rid: item for item in datasets.read_versions(catalog, dataset_rid)}
-        version = versions.get(version_rid) if version_rid else None
-        description = datasets.read_dataset(catalog, dataset_rid).description
-        found.append(InputDataset(dataset_rid, str(version.version) if version else None, description))
-    return tuple(found)
 
 
 def _features(catalog: Catalog, rid: RID) -> dict[str, int]:

@@ -148,7 +148,7 @@ def test_list_executions_newest_first(shared: Catalog, workflow: str) -> None:
     for rid in lease(shared, 3):
         executions.insert_execution(shared, rid, workflow_rid=workflow, description=f"run {rid}")
         made.append(rid)
-    listed = [record.rid for record in executions.list_executions(shared, workflow_rid=workflow, limit=3)]
+    listed = [record.rid for record in executions.list_executions(shared, workflow_rids=[workflow], limit=3)]
     assert listed == made[::-1]
     assert executions.read_execution(shared, "ZZZZ-ZZZZ") is None
     assert {r.rid for r in executions.read_executions(shared, made)} == set(made)
