@@ -35,7 +35,7 @@ from deriva_ml_prefect.phases.send import CHUNK_SIZE, UploadOptions
 from deriva_ml_prefect.values.names import AssetRole, ExecMetadataType, MLAsset
 from deriva_ml_prefect.values.objects import check_filename
 from deriva_ml_prefect.values.progress import ProgressCallback
-from deriva_ml_prefect.values.status import ExecutionStatus
+from deriva_ml_prefect.values.status import ExecutionStatus, check_transition
 
 if TYPE_CHECKING:
     from deriva_ml_prefect.ml.deriva_ml import DerivaML
@@ -303,7 +303,8 @@ class Execution:
         run.start(self.context)
 
     def execution_stop(self) -> None:
-        """End the run without a `with` block: status Stopped."""
+        """End the run without a `with` block: status Stopped; InvalidTransitionError unless it runs."""
+        check_transition(self.status, ExecutionStatus.Stopped, subject=f"Execution {self.context.rid}")
         run.finish(self.context)
         remind.expect_upload(self.context)
 
