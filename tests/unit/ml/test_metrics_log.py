@@ -1,0 +1,119 @@
+"""Logging metrics: what a line holds, that it is there at once and synced soon, and that it is cheap."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import threading
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+
+from deriva_ml_prefect.exceptions import DerivaMLReadOnlyError, DerivaMLValidationError
+from deriva_ml_prefect.ml import metrics_log
+from deriva_ml_prefect.ml.metrics_log import close_log, log_metrics
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines() if line]
+
+
+class Tensor:
+    """Stands for a number on a device, as torch has it."""
+
+    def __init__(self, *values: float) -> None:
+        self.values = values
+
+    def item(self) -> float:
+        if len(self.values) != 1:
+            raise RuntimeError("a Tensor with 2 elements cannot be converted to Scalar")
+        return self.values[0]
+
+
+def test_values(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    log_metrics(path, {"a": 1, "b": numpy.float64(0.5), "c": numpy.int32(3), "d": numpy.bool_(True)}, step=7)
+    log_metrics(path, {"a": None, "b": "text", "c": Tensor(2.5), "d": Fraction(1, 4)}, step=numpy.int64(8))
+    log_metrics(path, {"a": float("nan"), "b": float("-inf"), "c": numpy.float32("inf"), "step": 9})
+    assert lines(path) == [
+        {"step": 7, "a": 1, "b": 0.5, "c": 3, "d": True},
+        {"step": 8, "a": None, "b": "text", "c": 2.5, "d": 0.25},
+        {"a": None, "a_note": "NaN", "b": None, "b_note": "-Infinity", "c": None, "c_note": "Infinity", "step": 9},
+    ]
+
+
+@pytest.mark.parametrize("value", [Tensor(1, 2), numpy.zeros(2), {"x": 1}, [1], object()])
+def test_refused_values(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(DerivaMLValidationError, match="Metric 'loss'"):
+        log_metrics(tmp_path / "m.jsonl", {"loss": value})
+    assert not (tmp_path / "m.jsonl").exists()
+
+
+def test_two_steps(tmp_path: Path) -> None:
+    with pytest.raises(DerivaMLValidationError, match="Two steps"):
+        log_metrics(tmp_path / "m.jsonl", {"step": 1}, step=2)
+
+
+def test_goes_on_after_a_torn_line(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"a":1}\n{"a"')
+    log_metrics(path, {"a": 2})
+    assert path.read_text() == '{"a":1}\n{"a"\n{"a":2}\n'
+
+
+def test_a_file_that_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    log_metrics(path, {"a": 1})
+    path.unlink()
+    with pytest.raises(DerivaMLReadOnlyError, match="another filename"):
+        log_metrics(path, {"a": 2})
+
+
+def test_threads_and_forks_write_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    log_metrics(path, {"from": "parent"})
+    child = os.fork()
+    if child == 0:
+        for i in range(200):
+            log_metrics(path, {"from": "child", "i": i})
+        os._exit(0)
+    threads = [threading.Thread(target=lambda: [log_metrics(path, {"from": "t"}) for _ in range(200)]) for _ in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert len(lines(path)) == 601
+
+
+def test_synced_within_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    real = os.fsync
+    monkeypatch.setattr(metrics_log.os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_size), real(fd)))
+    path = tmp_path / "m.jsonl"
+    for i in range(2):
+        log_metrics(path, {"i": i})
+        size = path.stat().st_size
+        deadline = time.monotonic() + 10
+        while size not in synced and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert size in synced
+    assert metrics_log.SYNC_SECONDS <= 0.5
+    close_log(path)
+
+
+def test_cheap(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    spent = []
+    for i in range(2000):
+        began = time.perf_counter()
+        log_metrics(path, {"loss": 0.25, "accuracy": 0.5}, step=i)
+        spent.append(time.perf_counter() - began)
+    # the aim is 50 µs; this machine may be busy with other things
+    assert statistics.median(spent) < 250e-6
+    assert len(lines(path)) == 2000
