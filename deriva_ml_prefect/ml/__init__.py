@@ -1,4 +1,5 @@
-"""What a scientist holds: `DerivaML`, `Execution`, `Dataset`, `DatasetBag`, `AssetFilePath`, `Feature` and its records.
+"""What a scientist holds: `DerivaML`, `Execution`, `Dataset`, `DatasetBag`, `AssetFilePath`, `Feature` and its records,
+and what is read back: `RecordedExecution`, `Asset`, `RecordedWorkflow`.
 
 Entry points: `deriva_ml.DerivaML` (one catalog), `creation.create_ml_catalog`, `current.current_execution`.
 
