@@ -6,6 +6,8 @@
     DERIVA_ML_ALLOW_DIRTY   true: no warning about uncommitted changes (tests only)
     DERIVA_ML_TIMEOUT       seconds for one answer of a catalog   60
     DERIVA_ML_RETRIES       times that a request is sent again    5
+    DERIVA_ML_RANK          rank of this process in its training; 0 writes, the others read along (launcher's own)
+    DERIVA_ML_RANK_TIMEOUT  seconds that a reading rank waits for the execution to begin   600
 
 Layout of the home folder: `workspaces/<host>/<catalog>/{journal.db, executions/<RID>/…}`, `cache/`, `embedded/`.
 """
