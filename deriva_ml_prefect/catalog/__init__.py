@@ -18,7 +18,8 @@ vocabulary    create_vocabulary(name, comment, *, schema), add_term(table, name,
 workflows     find_workflow(*, url, checksum), insert_workflow(rid, workflow), read_workflow(rid), list_workflows(),
               write_description(rid, text), replace_workflow_types(rid, types)
 executions    insert_execution(rid, *, workflow_rid, description, status, detail), read_execution(rid),
-              read_executions(rids), list_executions(*, workflow_rids, status, since, limit), write_detail, write_durations,
+              read_executions(rids), list_executions(*, workflow_rids, status, since, limit), write_detail,
+              write_durations,
               swap_status(rid, expected, target, detail, *, durations) -> bool, link_input_datasets(rid, pairs),
               list_input_datasets(rid), link_nested(parent, child, *, sequence), list_nested(rid, *, parents)
 assets        asset_table(name), create_asset_table(name, *, column_defs, fkeys, referenced_tables, comment, schema),
@@ -28,7 +29,8 @@ assets        asset_table(name), create_asset_table(name, *, column_defs, fkeys,
 features      create_feature(table, name, *, terms, assets, metadata, optional, comment, schema), lookup_feature(table,
               name), find_features(table), insert_feature_rows(feature, rows) -> count, read_feature_rows(feature, …)
 feature_tables  define_feature(schema, table, target), feature_target(table, target): also for bags, offline
-files         FileSpec, plan_folders(specs), insert_files(specs, execution_rid) -> {url: RID}, write_directory, read_directory
+files         FileSpec, plan_folders(specs), insert_files(specs, execution_rid) -> {url: RID},
+              write_directory, read_directory
 datasets      create_dataset(rid, *, version_rid, types, description, version, execution_rid), add_version(rid,
               version_rid, *, version, description, execution_rid), read_dataset, list_datasets, read_versions,
               resolve_version(rid, version), mark_deleted, add_dataset_types, add_element_type(table), element_types(),
