@@ -32,7 +32,8 @@ LARGEST_BODY: Final = 512 * 1024 * 1024
 LARGEST_FIELD: Final = 256 * 1024 * 1024
 Columns = list[Sequence[Stored]]
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
-_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_QUOTED = re.compile(rb'"(?:[^"]|"")*"')
+_MARKED_EMPTY = f'"{QUOTED_EMPTY}"'.encode()
 
 
 def read_columns(
@@ -76,16 +77,14 @@ def _load_stream(body: bytes) -> list[Any]:
 
 
 def _read_csv(body: bytes, wanted: Sequence[str], ignored: Collection[str]) -> Iterator[list[list[str]]]:
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadRequest(f"The CSV is not UTF-8: {error.reason} at byte {error.start}.") from None
-    if "\0" in text:
+    if b"\0" in body:
         raise BadRequest("The CSV contains the character NUL, which cannot be stored.")
-    if '""' in text:
-        text = _QUOTED.sub(lambda found: f'"{QUOTED_EMPTY}"' if found[0] == '""' else found[0], text)
+    if b'""' in body:
+        body = _QUOTED.sub(lambda found: _MARKED_EMPTY if found[0] == b'""' else found[0], body)
     csv.field_size_limit(LARGEST_FIELD)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    # decoded line by line: the whole text at once would need several times the memory of the body
+    lines = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")
+    reader = csv.reader(lines, strict=True)
     try:
         header = next(reader, None)
         if not header:
@@ -94,6 +93,8 @@ def _read_csv(body: bytes, wanted: Sequence[str], ignored: Collection[str]) -> I
         while batch := list(itertools.islice(reader, BATCH)):
             columns = _transpose(batch, len(header), reader.line_num)
             yield [columns[position] for position in positions]
+    except UnicodeDecodeError as error:
+        raise BadRequest(f"The CSV is not UTF-8 behind line {reader.line_num}: {error.reason}.") from None
     except csv.Error as error:
         raise BadRequest(f"The CSV is malformed at line {reader.line_num}: {error}.") from None
 
