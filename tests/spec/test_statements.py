@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import os
 import sqlite3
 import subprocess
 import time
@@ -259,7 +260,8 @@ def test_chunks_and_timeouts_go_down_to_the_client(begin: Begin) -> None:
     told: list[UploadProgress] = []
     asked: list[tuple[str, Any]] = []
     with begin() as exe:
-        exe.asset_file_path("Image", "large.png").write_bytes(b"0123456789" * 1000)
+        # bytes that no other test has uploaded: an object that is there is not sent again
+        exe.asset_file_path("Image", "large.png").write_bytes(os.urandom(10_000))
     client = exe.ml._catalog.client
     build = client._build
 

@@ -152,6 +152,9 @@ class Contents:
 
 def open_contents(folder: Path) -> Contents:
     (folder / INCOMING).mkdir(parents=True, exist_ok=True)
+    # a folder that was just made is there after a power loss only when its parent is synced too
+    for made in (folder, folder.parent):
+        sync_folder(made)
     return Contents(folder, ThreadPoolExecutor(4, "hash"))
 
 
