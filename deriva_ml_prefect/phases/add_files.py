@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 
-from deriva_ml_prefect.catalog import dataset_members, datasets, files, rows, vocabulary
+from deriva_ml_prefect.catalog import dataset_members, datasets, files, vocabulary
 from deriva_ml_prefect.catalog.files import FileSpec, Folder
-from deriva_ml_prefect.journal import flow_runs
 from deriva_ml_prefect.phases.context import Context, catalog_of, journal_of
+from deriva_ml_prefect.phases.lease import lease_rids
 from deriva_ml_prefect.values.names import MLVocab
 from deriva_ml_prefect.values.rid import RID
 
@@ -71,13 +71,7 @@ def _digest(specs: Sequence[FileSpec], types: Sequence[str], root: str, descript
 
 def _lease(context: Context, folders: Sequence[Folder], digest: str) -> list[RID]:
     """Two RIDs a folder, dataset and version, under tokens that the journal has before the catalog is asked."""
-    journal = journal_of(context)
     purposes = [
         f"files {context.rid} {digest} {number} {kind}" for number in range(len(folders)) for kind in ("", "version")
     ]
-    tokens = [flow_runs.lease_token(journal, purpose) for purpose in purposes]
-    missing = [token for token, rid in tokens if rid is None]
-    fresh = dict(zip(missing, rows.lease_rids(catalog_of(context), missing), strict=True)) if missing else {}
-    for token, rid in fresh.items():
-        flow_runs.note_lease(journal, token, rid)
-    return [rid or fresh[token] for token, rid in tokens]
+    return lease_rids(catalog_of(context), journal_of(context), purposes)

@@ -30,6 +30,7 @@ from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import version_facts
 from deriva_ml_prefect.phases.launch import announce, find_launch, join_forked, join_launch, next_note
+from deriva_ml_prefect.phases.lease import lease_rids
 from deriva_ml_prefect.phases.record import link_name, upload_metadata
 from deriva_ml_prefect.phases.run import needs_user_code
 from deriva_ml_prefect.phases.scrubbing import scrubber
@@ -165,7 +166,7 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
     attempt = len(flow_runs.executions_of(journal, request.flow_run_id)) + 1 if request.flow_run_id else 1
     purpose = f"execution {request.flow_run_id}/{attempt}" if request.flow_run_id else f"execution {uuid.uuid4()}"
     workflow_purpose = _workflow_purpose(described)
-    rids = _lease(catalog, journal, [purpose, *([] if workflow_rid else [workflow_purpose])])
+    rids = lease_rids(catalog, journal, [purpose, *([] if workflow_rid else [workflow_purpose])])
     if known is not None:
         _complete_workflow(catalog, known, described)
     if workflow_rid is None:
@@ -211,7 +212,7 @@ def ensure_workflow(address: Address, workflow: Workflow) -> RID:
         return known.rid
     journal = open_journal(load_settings().workspace(address))
     purpose = _workflow_purpose(workflow)
-    (rid,) = _lease(catalog, journal, [purpose])
+    (rid,) = lease_rids(catalog, journal, [purpose])
     workflows.insert_workflow(catalog, rid, workflow)
     flow_runs.drop_lease(journal, purpose)
     return rid
@@ -273,16 +274,6 @@ def _recorded(spec: ExecutionSpec, settings: Settings) -> dict[str, Any]:
     if spec.workflow is not None:
         kept["workflow"] |= {"name": spec.workflow.name, "description": spec.workflow.description}
     return kept
-
-
-def _lease(catalog: Catalog, journal: Journal, purposes: list[str]) -> list[RID]:
-    """RIDs for the purposes, under tokens that the journal has before the catalog is asked."""
-    tokens = [flow_runs.lease_token(journal, purpose) for purpose in purposes]
-    missing = [token for token, rid in tokens if rid is None]
-    fresh = dict(zip(missing, rows.lease_rids(catalog, missing), strict=True)) if missing else {}
-    for token, rid in fresh.items():
-        flow_runs.note_lease(journal, token, rid)
-    return [rid or fresh[token] for token, rid in tokens]
 
 
 def _note_versions(journal: Journal, rid: RID, versions: list[DatasetVersionRecord]) -> None:

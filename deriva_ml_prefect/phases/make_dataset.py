@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 
-from deriva_ml_prefect.catalog import dataset_members, datasets, rows, vocabulary
+from deriva_ml_prefect.catalog import dataset_members, datasets, vocabulary
 from deriva_ml_prefect.catalog.connection import catalog_for
 from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
-from deriva_ml_prefect.journal import flow_runs
 from deriva_ml_prefect.journal.store import open_journal
+from deriva_ml_prefect.phases.lease import lease_rids
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import MLVocab
 from deriva_ml_prefect.values.rid import RID, check_rid
@@ -75,9 +75,4 @@ def raise_version(
 
 
 def _lease(address: Address, purposes: list[str]) -> list[RID]:
-    journal = open_journal(load_settings().workspace(address))
-    tokens = [flow_runs.lease_token(journal, purpose) for purpose in purposes]
-    rids = rows.lease_rids(catalog_for(address), [token for token, _ in tokens])
-    for (token, _), rid in zip(tokens, rids, strict=True):
-        flow_runs.note_lease(journal, token, rid)
-    return rids
+    return lease_rids(catalog_for(address), open_journal(load_settings().workspace(address)), purposes)
