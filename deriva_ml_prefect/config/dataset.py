@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
+from deriva_ml_prefect.config.spec import Spec
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
 from deriva_ml_prefect.values.rid import check_rid
 from deriva_ml_prefect.values.version import DatasetVersion
 
 
-class DatasetSpec(BaseModel):
+class DatasetSpec(Spec):
     """One dataset among the inputs of an execution."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,9 +39,9 @@ class DatasetSpec(BaseModel):
         if isinstance(value, DatasetVersion):
             return str(value)
         if isinstance(value, dict) and set(value) <= {"major", "minor", "patch"}:
-            return str(DatasetVersion(*(int(value.get(part, 0)) for part in ("major", "minor", "patch"))))
+            value = [value.get(part, 0) for part in ("major", "minor", "patch")]
         if isinstance(value, (list, tuple)) and len(value) == 3:
-            return str(DatasetVersion(*(int(part) for part in value)))
+            value = ".".join(str(part) for part in value)
         if isinstance(value, str):
             return str(DatasetVersion.parse(value))
         return value

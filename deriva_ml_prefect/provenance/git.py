@@ -19,6 +19,8 @@ from deriva_ml_prefect.exceptions import DerivaMLWorkflowError
 _TIMEOUT = 20.0
 IGNORED_WHEN_DIRTY = ("findings/", "outputs/", ".scratch/")
 """Folders of results: changes in them do not make the code another code."""
+UNKNOWN = "(git gave no answer: whether there are uncommitted changes is not known)"
+"""Stands for a path where the working tree could not be looked at."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class CodeFacts:
     commit: str | None = None
     """Last commit that touched the file."""
     changes: tuple[str, ...] = ()
-    """Lines of `git status --porcelain` that make it dirty, at most 50."""
+    """Two letters of `git status`, a space and the path, for what makes it dirty; at most 50."""
     is_notebook: bool = False
 
 
@@ -63,7 +65,7 @@ def code_of_file(path: Path | str, *, checksum: str | None = None, ignore: Seque
         checksum=checksum or _git(root, "hash-object", "--", inside) or blob_checksum(file),
         version=project_version(root),
         dirty=bool(changes),
-        committed=bool(remote and commit and not any(line[3:].strip('"') == inside for line in changes)),
+        committed=bool(remote and commit and not any(line[3:] in (inside, UNKNOWN) for line in changes)),
         git_root=str(root),
         path_in_repo=inside,
         commit=commit,
@@ -88,16 +90,24 @@ def remote_url(root: Path) -> str | None:
 
 
 def uncommitted_changes(root: Path, *, ignore: Sequence[str] = ()) -> tuple[str, ...]:
-    """Lines of `git status --porcelain`, untracked files included, outside the folders of results and of `ignore`."""
+    """What `git status` tells, untracked files included, outside the folders of results and of `ignore`.
+
+    Two letters, a space and the path from the root, as it is. When Git gives no answer in time, one line says so: a
+    working tree that nobody has looked at does not count as clean.
+    """
     skipped = tuple(folder.rstrip("/") + "/" for folder in (*IGNORED_WHEN_DIRTY, *ignore) if folder.strip())
-    status = _git(root, "status", "--porcelain", "--untracked-files=all", strip=False)
-    lines = [line for line in (status or "").splitlines() if line.strip()]
-    return tuple(line for line in lines if not line[3:].strip('"').startswith(skipped))
-
-
-def uncommitted_diff(root: Path, *, limit: int = 1_000_000) -> str:
-    """`git diff HEAD`, cut at `limit` characters. It is source text: scrub it before it is recorded."""
-    return (_git(root, "diff", "HEAD", "--no-color", "--no-ext-diff", strip=False) or "")[:limit]
+    status = _git(root, "status", "--porcelain", "--untracked-files=all", "-z", strip=False)
+    if status is None:
+        return (f"?! {UNKNOWN}",)
+    found = []
+    pieces = iter(status.split("\0"))
+    for piece in pieces:
+        if piece[:1] in ("R", "C"):
+            # the name that it had before follows
+            next(pieces, None)
+        if piece and not piece[3:].startswith(skipped):
+            found.append(piece)
+    return tuple(found)
 
 
 def project_version(root: Path) -> str | None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from deriva_ml_prefect.config.asset import AssetSpec
 from deriva_ml_prefect.config.dataset import DatasetSpec
-from deriva_ml_prefect.config.execution import ExecutionSpec, refuse_nan
+from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
 from deriva_ml_prefect.values.version import DatasetVersion
@@ -75,7 +75,7 @@ def test_unknown_fields_and_wrong_versions_are_refused() -> None:
     for wrong in ({"dataset": []}, {"datasets": "1-ABCD"}, {"config_choices": {"model": 1}}):
         with pytest.raises(ValidationError):
             ExecutionSpec.model_validate(wrong)
-    for version in ("one", "1.2", [1, 2], {"major": 1, "patchlevel": 2}, 1.2):
+    for version in ("one", "1.2", [1, 2], [1, -1, 0], [1, float("nan"), 0], {"major": 1, "patchlevel": 2}, 1.2):
         with pytest.raises((ValidationError, DerivaMLValidationError)):
             DatasetSpec(rid="1-ABCD", version=version)  # type: ignore[arg-type]
     with pytest.raises(ValidationError):
