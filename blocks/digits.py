@@ -1,8 +1,8 @@
-"""Save the block documents of the digits experiment: its catalog, and the configuration of a training.
+"""Save the block documents of the digits experiment: its catalog, and configurations of a training and an evaluation.
 
 Run it against the Prefect server that `PREFECT_API_URL` names, after `make quickstart` has made the catalog. Running it
 again replaces the documents. Flows then find the catalog as `deriva_execution(catalog="digits")`, and a deployment's
-form offers the configuration `train-digits`.
+form offers the configurations `train-digits` and `evaluate-digits`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ from deriva_ml_prefect.blocks import DerivaCatalog, DerivaCredentials
 
 HOST = "embedded"
 CATALOG = "digits"
+CONFIGURATIONS = (
+    ("train-digits", "Training", "Train on digits"),
+    ("evaluate-digits", "Testing", "Evaluate the newest model on the digits"),
+)
+"""Name of the document and of its workflow, the workflow's type, description."""
 
 
 def save_blocks() -> None:
@@ -21,12 +26,10 @@ def save_blocks() -> None:
     for block in (DerivaCredentials, DerivaCatalog, ExecutionConfiguration):
         block.register_type_and_schema()
     DerivaCatalog(hostname=HOST, catalog_id=CATALOG).save("digits", overwrite=True)
-    datasets = DerivaML(HOST, CATALOG).find_datasets()
-    ExecutionConfiguration(
-        datasets=[DatasetSpec(rid=dataset.dataset_rid) for dataset in datasets[:1]],
-        workflow=Workflow(name="train-digits", workflow_type=["Training"]),
-        description="Train on digits",
-    ).save("train-digits", overwrite=True)
+    datasets = [DatasetSpec(rid=found.dataset_rid) for found in DerivaML(HOST, CATALOG).find_datasets()[:1]]
+    for name, kind, description in CONFIGURATIONS:
+        workflow = Workflow(name=name, workflow_type=[kind])
+        ExecutionConfiguration(datasets=datasets, workflow=workflow, description=description).save(name, overwrite=True)
 
 
 if __name__ == "__main__":
@@ -34,4 +37,4 @@ if __name__ == "__main__":
         save_blocks()
     except exceptions.DerivaMLNotFoundError as e:
         sys.exit(f"{e} Run `make quickstart` first.")
-    print("Saved deriva-catalog/digits and deriva-ml-execution-configuration/train-digits.")  # noqa: T201
+    print("Saved deriva-catalog/digits, deriva-ml-execution-configuration/train-digits and …/evaluate-digits.")  # noqa: T201

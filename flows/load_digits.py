@@ -118,3 +118,7 @@ def find_digits() -> list[DatasetSpec]:
 def _complete_datasets(ml: DerivaML) -> list[DatasetSpec]:
     complete = [found for found in ml.find_datasets() if len(found.list_dataset_members()["Image"]) == IMAGES]
     return [DatasetSpec(rid=found.dataset_rid, version=str(found.current_version)) for found in complete]
+
+
+if __name__ == "__main__":
+    print(f"Dataset {load_dataset(open_catalog()).rid} of the digits is in catalog {HOST}/{CATALOG}.")
