@@ -5,36 +5,53 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Figure = Callable[[], float]
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Our figure and the limit's for the same work."""
+    """Our figure and the limit's for the same work; or our figure alone, where the aim is absolute."""
 
     name: str
     ours: Figure
-    limit: Figure
+    limit: Figure | None
     aim: float
-    """The largest ratio, ours / limit, that we accept."""
+    """The largest ratio, ours / limit, that we accept; without a limit the largest figure, in its own unit."""
     unit: str = "s"
-    """s or ms (the figures are seconds), or MB."""
+    """s, ms or µs (the figures are seconds, and so is an absolute aim), MB, or what is counted, e.g. `requests`."""
+    rounds: int | None = None
+    """At most so many, for work that takes minutes."""
+    warm_up: bool = True
+    """Whether one round before the first is taken and not counted."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Taken:
     """The figures of all rounds, paired."""
 
     comparison: Comparison
-    ours: tuple[float, ...]
-    limit: tuple[float, ...]
+    ours: list[float] = field(default_factory=list)
+    limit: list[float] = field(default_factory=list)
+    problem: str | None = None
+    """Why it could not be taken to its end."""
 
     @property
-    def ratio(self) -> float:
-        """The median of the rounds' ratios."""
+    def ratio(self) -> float | None:
+        """The median of the rounds' ratios; None without a limit."""
+        if self.comparison.limit is None or not self.ours:
+            return None
         return statistics.median(a / b for a, b in zip(self.ours, self.limit, strict=True))
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the aim is; never of a comparison that broke."""
+        if self.problem is not None or not self.ours:
+            return False
+        ratio = self.ratio
+        return (statistics.median(self.ours) if ratio is None else ratio) <= self.comparison.aim
 
 
 def timed(work: Callable[[], object]) -> Figure:
@@ -48,21 +65,44 @@ def timed(work: Callable[[], object]) -> Figure:
     return figure
 
 
-def take(comparisons: Sequence[Comparison], rounds: int, tell: Callable[[str], None]) -> list[Taken]:
-    """Take all comparisons in each round; one round before the first is not counted."""
-    figures: list[list[tuple[float, float]]] = [[] for _ in comparisons]
+def take(comparisons: Sequence[Comparison], rounds: int, tell: Tell) -> list[Taken]:
+    """Take all comparisons in each round; one round before the first is not counted.
+
+    One that raises is told, keeps its reason, and holds up none of the others.
+    """
+    all_taken = [Taken(comparison) for comparison in comparisons]
     for number in range(rounds + 1):
-        tell(f"round {number} of {rounds}" if number else "warming up")
-        for comparison, pairs in zip(comparisons, figures, strict=True):
-            # whoever goes first finds colder caches, so they take turns
-            if number % 2:
-                pair = (comparison.ours(), comparison.limit())
-            else:
-                last = comparison.limit()
-                pair = (comparison.ours(), last)
-            if number:
-                pairs.append(pair)
-    return [
-        Taken(comparison, tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
-        for comparison, pairs in zip(comparisons, figures, strict=True)
-    ]
+        for taken in all_taken:
+            if taken.problem is not None or not _is_due(taken.comparison, number):
+                continue
+            started = time.monotonic()
+            try:
+                _take_once(taken, number)
+                said = f"{time.monotonic() - started:.1f} s"
+            except Exception as error:  # noqa: BLE001 (whatever it is, the table says it, and the exit status)
+                said = taken.problem = f"{type(error).__name__}: {error}"
+            tell(f"{f'round {number} of {rounds}' if number else 'warming up'}: {taken.comparison.name}: {said}")
+    return all_taken
+
+
+def _is_due(comparison: Comparison, number: int) -> bool:
+    if number == 0:
+        return comparison.warm_up
+    return comparison.rounds is None or number <= comparison.rounds
+
+
+def _take_once(taken: Taken, number: int) -> None:
+    comparison = taken.comparison
+    if comparison.limit is None:
+        ours = comparison.ours()
+        limit = None
+    # whoever goes first finds colder caches, so they take turns
+    elif number % 2:
+        ours, limit = comparison.ours(), comparison.limit()
+    else:
+        limit = comparison.limit()
+        ours = comparison.ours()
+    if number:
+        taken.ours.append(ours)
+        if limit is not None:
+            taken.limit.append(limit)

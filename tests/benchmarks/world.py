@@ -10,12 +10,16 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from deriva_ml_prefect.embedded import server
 from deriva_ml_prefect.embedded.authn import read_tokens
+
+if TYPE_CHECKING:
+    from deriva_ml_prefect.ml.deriva_ml import DerivaML
 
 ROWS = 100_000
 COLUMNS = ("Name", "Group", "Value", "Count", "Flag", "Note")
@@ -48,7 +52,21 @@ class World:
     client: Client
     folder: Path
     catalog: str
+    """Path of the catalog that has the schema S, e.g. `/ermrest/catalog/1`."""
+    scale: float = 1.0
     _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def of(self, count: int) -> int:
+        """So much work, or the part of it that the scale asks for; at least 1."""
+        return max(1, round(count * self.scale))
+
+    @cached_property
+    def ml(self) -> DerivaML:
+        """Another catalog of the same server, made by create_ml_catalog; DERIVA_ML_HOME leads to it as `embedded`."""
+        from deriva_ml_prefect.ml.creation import create_ml_catalog
+        from deriva_ml_prefect.ml.deriva_ml import DerivaML
+
+        return DerivaML("embedded", str(create_ml_catalog("embedded", "bench").catalog_id))
 
     def new_table(self) -> str:
         """Make an empty table; returns `S:T`. Its keys are RID and Name; RCB and RMB refer to clients."""
@@ -88,13 +106,18 @@ def open_server(data: Path) -> Iterator[tuple[Client, int]]:
 
 
 @contextmanager
-def open_world(folder: Path) -> Iterator[World]:
-    """Start a server on `folder/data` and make a catalog with a schema `S`; ended with the context."""
+def open_world(folder: Path, *, scale: float = 1.0) -> Iterator[World]:
+    """Start a server on `folder/data` and make a catalog with a schema `S`; ended with the context.
+
+    `folder/home` is a home folder (DERIVA_ML_HOME) whose embedded DERIVA is this one.
+    """
+    (folder / "home").mkdir(parents=True)
+    (folder / "home" / "embedded").symlink_to(folder / "data")
     with open_server(folder / "data") as (client, _):
         made = json.loads(client.ask("POST", "/ermrest/catalog"))
         catalog = f"/ermrest/catalog/{made['id']}"
         client.ask("POST", f"{catalog}/schema/S")
-        yield World(client, folder, catalog)
+        yield World(client, folder, catalog, scale)
 
 
 def rows(count: int) -> Iterator[tuple[Any, ...]]:
