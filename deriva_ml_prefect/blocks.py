@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, HttpUrl
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from deriva_ml_prefect.config.execution import ExecutionSpec, refuse_nan
+from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import (
     DerivaMLAuthenticationError,
@@ -31,6 +31,7 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLValidationError,
 )
 from deriva_ml_prefect.values.address import EMBEDDED, Address, parse_address
+from deriva_ml_prefect.values.columns import refuse_nan
 from deriva_ml_prefect.values.names import ML_SCHEMA
 
 DUMP_KEYS = ("block_type_slug", "_block_document_id", "_block_document_name", "_is_anonymous")

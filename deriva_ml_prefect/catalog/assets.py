@@ -249,6 +249,7 @@ def _describe(catalog: Catalog, table: Table) -> AssetTable:
         execution_asset_column=executions.left.column,
         execution_execution_column=executions.right.column,
         role_column=role,
+        metadata_types={name: table.typename(name) for name in metadata},
     )
 
 

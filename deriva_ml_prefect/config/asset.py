@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from deriva_ml_prefect.config.spec import Spec
 from deriva_ml_prefect.values.rid import check_rid
 
 
-class AssetSpec(BaseModel):
+class AssetSpec(Spec):
     """One asset among the inputs of an execution. A bare RID string is accepted wherever a spec is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

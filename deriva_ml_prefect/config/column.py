@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from deriva_ml_prefect.config.spec import Spec
 from deriva_ml_prefect.values.names import BuiltinTypes
 
 
-class ColumnDefinition(BaseModel):
+class ColumnDefinition(Spec):
     """Name, type and constraints of one column; `default` is a JSON value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
+from deriva_ml_prefect.config.spec import Spec
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
 from deriva_ml_prefect.values.rid import check_rid
 from deriva_ml_prefect.values.version import DatasetVersion
 
 
-class DatasetSpec(BaseModel):
+class DatasetSpec(Spec):
     """One dataset among the inputs of an execution."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -5,16 +5,16 @@ The public class is a Prefect block (`deriva_ml_prefect.blocks`) built on this m
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
 from deriva_ml_prefect.config.asset import AssetSpec
 from deriva_ml_prefect.config.dataset import DatasetSpec
+from deriva_ml_prefect.config.spec import Spec
 from deriva_ml_prefect.config.workflow import Workflow
-from deriva_ml_prefect.exceptions import DerivaMLValidationError
+from deriva_ml_prefect.values.columns import check_text
 
 
 def current_argv() -> list[str]:
@@ -22,7 +22,7 @@ def current_argv() -> list[str]:
     return list(sys.argv)
 
 
-class ExecutionSpec(BaseModel):
+class ExecutionSpec(Spec):
     """The inputs and the description of one execution. Every field has a default: what is missing is asked later."""
 
     model_config = ConfigDict(extra="forbid")
@@ -58,18 +58,25 @@ class ExecutionSpec(BaseModel):
             return [AssetSpec(rid=item) if isinstance(item, str) else item for item in value]
         return value
 
+    @field_validator("description")
+    @classmethod
+    def _text(cls, value: str) -> str:
+        return check_text(value, "description")
+
+    @field_validator("argv")
+    @classmethod
+    def _readable(cls, value: list[str]) -> list[str]:
+        """Arguments that are no valid text (bytes of a file name) are kept as they can be shown."""
+        return [text.encode("utf-8", "backslashreplace").decode() for text in value]
+
+    @field_validator("config_choices")
+    @classmethod
+    def _texts(cls, value: dict[str, str]) -> dict[str, str]:
+        for group, chosen in value.items():
+            check_text(group, "a group of config_choices")
+            check_text(chosen, f"config_choices.{group}")
+        return value
+
     def asset_specs(self) -> list[AssetSpec]:
         """`assets` with the type that the validator gives them."""
         return [AssetSpec(rid=item) if isinstance(item, str) else item for item in self.assets]
-
-
-def refuse_nan(value: Any, where: str) -> None:
-    """Raise DerivaMLValidationError naming the place of a NaN or an infinity, which JSON stores cannot give back."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise DerivaMLValidationError(f"{where} is {value}: only finite numbers can be stored and read back.")
-    if isinstance(value, dict):
-        for key, item in value.items():
-            refuse_nan(item, f"{where}.{key}")
-    if isinstance(value, (list, tuple)):
-        for i, item in enumerate(value):
-            refuse_nan(item, f"{where}[{i}]")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
+
+from deriva_ml_prefect.config.spec import Spec
+from deriva_ml_prefect.values.columns import check_text
 
 
-class Workflow(BaseModel):
+class Workflow(Spec):
     """Name, kind and identity of a piece of code; a row of `deriva-ml:Workflow` once an execution uses it.
 
     `url` and `checksum` say which code it is: the file's address at a commit, and `git hash-object` of the file.
@@ -31,6 +34,11 @@ class Workflow(BaseModel):
     @classmethod
     def _one_type(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("name", "description", "url", "version", "checksum")
+    @classmethod
+    def _text(cls, value: str | None) -> str | None:
+        return value if value is None else check_text(value, "a text of the workflow")
 
     @property
     def workflow_rid(self) -> str | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from types import GenericAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, create_model
 
+from deriva_ml_prefect.config.spec import told_problems
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
 from deriva_ml_prefect.questions import select_values
 from deriva_ml_prefect.questions.frames import to_dataframe
@@ -18,16 +21,35 @@ from deriva_ml_prefect.values.records import FeatureColumn, FeatureDefinition
 if TYPE_CHECKING:
     import pandas
 
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is a truth value, and the column holds numbers")
+    return value
+
+
+_WHOLE: Any = Annotated[int, BeforeValidator(_no_truth)]
+_REAL: Any = Annotated[float, BeforeValidator(_no_truth)]
 _PYTHON_TYPES: dict[str, Any] = {
-    "int2": int,
-    "int4": int,
-    "int8": int,
-    "float4": float,
-    "float8": float,
-    "boolean": bool,
+    "int2": _WHOLE,
+    "int4": _WHOLE,
+    "int8": _WHOLE,
+    "float4": _REAL,
+    "float8": _REAL,
+    "boolean": StrictBool,
+    "date": str | date,
+    "timestamp": str | datetime,
+    "timestamptz": str | datetime,
     "json": Any,
     "jsonb": Any,
 }
+
+
+def _python_type(typename: str) -> Any:
+    """The type of a record's field for a column of that ERMrest type."""
+    if typename.endswith("[]"):
+        return GenericAlias(list, (_python_type(typename[:-2]) | None,))
+    return _PYTHON_TYPES.get(typename, str)
 
 
 class TableName(str):
@@ -64,9 +86,14 @@ class FeatureRecord(BaseModel):
     RCT: str | None = None
     """Time of creation of the row; only on records that were read."""
 
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as e:
+            raise DerivaMLValidationError(told_problems(type(self).__name__, e)) from e
+
     if TYPE_CHECKING:
         # the fields beyond these are the columns of the feature, known when the class is made
-        def __init__(self, **values: Any) -> None: ...
         def __getattr__(self, name: str) -> Any: ...
 
     # selectors: `feature_values(…, selector=FeatureRecord.select_newest)` keeps one value for each target row
@@ -178,7 +205,7 @@ class Feature:
         definition = self.definition
         fields: dict[str, Any] = {definition.target_column: (str, ...)}
         for column in definition.columns:
-            kind: Any = str | Path if column.kind == "asset" else _PYTHON_TYPES.get(column.typename, str)
+            kind: Any = str | Path if column.kind == "asset" else _python_type(column.typename)
             fields[column.name] = (kind | None if kind is not Any else Any, Field(default=None))
         fields["Feature_Name"] = (str, Field(default=definition.name))
         made: type[FeatureRecord] = create_model(

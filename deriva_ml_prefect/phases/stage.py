@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.catalog import assets, vocabulary
-from deriva_ml_prefect.config.execution import refuse_nan
 from deriva_ml_prefect.exceptions import DerivaMLReadOnlyError, DerivaMLValidationError
 from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal import features as journal_features
@@ -22,9 +21,11 @@ from deriva_ml_prefect.journal import manifest
 from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, entry_of, journal_of
 from deriva_ml_prefect.transfer.hashing import copy_and_hash, hash_file
+from deriva_ml_prefect.values.columns import check_text, check_value
 from deriva_ml_prefect.values.names import MLVocab
 from deriva_ml_prefect.values.objects import check_filename
 from deriva_ml_prefect.values.records import AssetTable, FeatureDefinition
+from deriva_ml_prefect.values.rid import check_rid
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ def register_file(context: Context, request: Registration) -> StagedFile:
     table = assets.asset_table(catalog_of(context), request.asset_table)
     metadata = {name: _plain(value) for name, value in request.metadata.items()}
     _check_metadata(table, metadata)
+    _check_words(request.description, request.asset_types or ())
     source = Path(request.file_name)
     name = check_filename(request.rename_file or (request.file_name if request.always_new else source.name))
     exists = not request.always_new and _exists(source)
@@ -161,7 +163,14 @@ def _check_metadata(table: AssetTable, metadata: Mapping[str, Any]) -> None:
         raise DerivaMLValidationError(
             f"Asset table {table.name} has no metadata column {', '.join(unknown)}. Its metadata columns: {has}."
         )
-    refuse_nan(dict(metadata), f"metadata of {table.name}")
+    for name, value in metadata.items():
+        check_value(table.metadata_types.get(name, ""), value, f"{table.name}.{name}")
+
+
+def _check_words(description: str, asset_types: Iterable[str]) -> None:
+    check_text(description, "The description of the file")
+    for term in asset_types:
+        check_text(str(term), "An asset type of the file")
 
 
 def describe_file(
@@ -182,6 +191,7 @@ def describe_file(
         raise DerivaMLReadOnlyError(f"File {key} is in the catalog already; change its row there.")
     plain = {name: _plain(value) for name, value in metadata.items()} if metadata is not None else dict(file.metadata)
     _check_metadata(assets.asset_table(catalog_of(context), file.asset_table), plain)
+    _check_words(description or "", asset_types or ())
     journal_files.describe_file(
         journal,
         context.rid,
@@ -204,6 +214,7 @@ def stage_features(context: Context, feature: FeatureDefinition, records: Iterab
     _check_open(context)
     journal = journal_of(context)
     table = f"{feature.schema}.{feature.table}"
+    types = {column.name: column.typename for column in feature.columns}
     with journal.transaction():
         staged = journal_features.staged_targets(journal, context.rid, table)
         fresh: list[tuple[str, Mapping[str, Any]]] = []
@@ -211,9 +222,10 @@ def stage_features(context: Context, feature: FeatureDefinition, records: Iterab
         for record in records:
             count += 1
             plain = {name: _plain(value) for name, value in record.items()}
-            refuse_nan(plain, feature.name)
+            for name, value in plain.items():
+                check_value(types.get(name, ""), value, f"{feature.name}.{name}")
             plain[feature.execution_column] = context.rid
-            target = str(plain[feature.target_column])
+            target = check_rid(str(plain[feature.target_column]), f"{feature.name}.{feature.target_column}")
             before = staged.get(target)
             if before is None:
                 fresh.append((target, plain))

@@ -101,6 +101,8 @@ class AssetTable:
     execution_asset_column: str
     execution_execution_column: str
     role_column: str
+    metadata_types: Mapping[str, str] = field(default_factory=dict)
+    """ERMrest's typename of each metadata column."""
 
     @property
     def qualified(self) -> str:

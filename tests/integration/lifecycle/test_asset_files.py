@@ -17,6 +17,7 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLReadOnlyError,
     DerivaMLTableNotFound,
     DerivaMLTableTypeError,
+    DerivaMLUploadError,
     DerivaMLValidationError,
 )
 from deriva_ml_prefect.journal.manifest import FILE_NAME, read_manifest
@@ -337,19 +338,27 @@ def test_unknown_asset_type(ml: DerivaML, begin: Begin) -> None:
     assert made(ml, exe)["typed.png"].asset_types == ("Derived",)
 
 
-def test_row_that_the_catalog_refuses(ml: DerivaML, begin: Begin) -> None:
-    """The value of a metadata column is not of its type: found by the catalog, when the bytes are there already."""
+def test_row_that_the_catalog_refuses(ml: DerivaML, begin: Begin, subjects: tuple[str, ...]) -> None:
+    """A metadata column names a row that is not there: found by the catalog, when the bytes are there already."""
+    ml.create_asset("Portrait", referenced_tables=["Subject"])
     with begin() as exe:
-        path = exe.asset_file_path("Image", "typed-wrong.png", Exposure="not a number")
-        path.write_bytes(b"typed wrong")
-    with pytest.raises(Exception, match=r"rows/Image"):
+        path = exe.asset_file_path("Portrait", "nobody.png", Subject="0-ZZZZ")
+        path.write_bytes(b"nobody")
+    with pytest.raises(DerivaMLUploadError, match=r"rows/Portrait"):
         exe.upload_execution_outputs(retry_delay=0)
     assert exe.status is S.Failed
     assert not made(ml, exe)
-    path.set_metadata("Exposure", 5)
+    path.set_metadata("Subject", subjects[0])
     exe.upload_execution_outputs(retry_delay=0)
     assert exe.status is S.Uploaded
-    assert made(ml, exe)["typed-wrong.png"].metadata["Exposure"] == 5
+    assert made(ml, exe)["nobody.png"].metadata["Subject"] == subjects[0]
+
+
+def test_metadata_of_another_type_is_refused_at_once(begin: Begin) -> None:
+    exe = begin()
+    with pytest.raises(DerivaMLValidationError, match=r"Image\.Exposure is a column of type int4, and 'much'"):
+        exe.asset_file_path("Image", "typed-wrong.png", Exposure="much")
+    assert exe.staged().files == ()
 
 
 def test_folder_where_a_file_was_to_be_written(ml: DerivaML, begin: Begin) -> None:

@@ -14,6 +14,7 @@ from deriva_ml_prefect.config.asset import AssetSpec
 from deriva_ml_prefect.config.dataset import DatasetSpec
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.workflow import Workflow
+from deriva_ml_prefect.exceptions import DerivaMLValidationError
 
 
 class Tuned(ExecutionConfiguration):
@@ -70,7 +71,7 @@ def test_survives_pickling() -> None:
 
 
 def test_unknown_key_is_refused_by_name() -> None:
-    with pytest.raises(ValidationError, match=r"has no field dataset\. Its fields: datasets, assets"):
+    with pytest.raises(DerivaMLValidationError, match=r"has no field dataset\. Its fields: datasets, assets"):
         ExecutionConfiguration(dataset=["1-ABCD"])
 
 
@@ -82,19 +83,19 @@ def test_block_of_another_type_is_refused() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_numbers_that_cannot_be_stored_are_refused_by_name(value: float) -> None:
     assert Tuned(rates={"first": 0.5}).rates == {"first": 0.5}
-    with pytest.raises(ValidationError, match=r"rates\.first is"):
+    with pytest.raises(DerivaMLValidationError, match=r"rates\.first is"):
         Tuned(rates={"first": value})
 
 
 def test_mask_is_refused_by_name() -> None:
-    with pytest.raises(ValidationError, match=r"config_choices\.token is \*+, the mask"):
+    with pytest.raises(DerivaMLValidationError, match=r"config_choices\.token is \*+, the mask"):
         ExecutionConfiguration(config_choices={"token": MASK})
-    with pytest.raises(ValidationError, match=r"argv\[1\] is"):
+    with pytest.raises(DerivaMLValidationError, match=r"argv\[1\] is"):
         ExecutionConfiguration(argv=["train.py", MASK])
 
 
 def test_wrong_rid_is_refused_by_name() -> None:
-    with pytest.raises(ValidationError, match="is not a RID"):
+    with pytest.raises(DerivaMLValidationError, match="is not a RID"):
         ExecutionConfiguration(assets=["my file.txt"])
 
 
