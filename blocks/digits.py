@@ -7,13 +7,14 @@ form offers the configurations `train-digits` and `evaluate-digits`.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from deriva_ml_prefect import DatasetSpec, DerivaML, ExecutionConfiguration, Workflow, exceptions
 from deriva_ml_prefect.blocks import DerivaCatalog, DerivaCredentials
 
-HOST = "embedded"
-CATALOG = "digits"
+HOST = os.environ.get("DERIVA_ML_HOST") or "embedded"
+CATALOG = os.environ.get("DERIVA_ML_CATALOG") or "digits"
 CONFIGURATIONS = (
     ("train-digits", "Training", "Train on digits"),
     ("evaluate-digits", "Testing", "Evaluate the newest model on the digits"),

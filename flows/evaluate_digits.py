@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from load_digits import find_digits
 from train_digits import CATALOG, read_images
 
 from deriva_ml_prefect import AssetSpec, DerivaML, Execution, ExecutionConfiguration, deriva_execution, exceptions
@@ -67,9 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", metavar="RID", help="the model (the newest in the catalog)")
     parser.add_argument("--minimum-accuracy", type=float, default=0.0, help="fail below this, 0 to 1 (0)")
     options = parser.parse_args(arguments)
-    # beside this file, where a script finds it
-    from load_digits import find_digits
-
     configuration = ExecutionConfiguration(
         datasets=find_digits(),
         assets=[AssetSpec(rid=options.model)] if options.model else [],

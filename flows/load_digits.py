@@ -5,12 +5,15 @@ The images are an execution's outputs like any other, so their origin is recorde
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from deriva_ml_prefect import DatasetSpec, DerivaML, ExecutionConfiguration, create_ml_catalog, exceptions
 
-HOST = "embedded"
-CATALOG = "digits"
+HOST = os.environ.get("DERIVA_ML_HOST") or "embedded"
+CATALOG = os.environ.get("DERIVA_ML_CATALOG") or "digits"
+SCHEMA = "digits"
+"""Domain schema of the catalog."""
 IMAGES = 500
 SHEET = 50
 """Digits that one Subject stands for: consecutive rows of the data set."""
@@ -23,7 +26,7 @@ def open_catalog() -> DerivaML:
         ml.refresh_schema()
         project = ml.default_schema
     except exceptions.DerivaMLNotFoundError:
-        create_ml_catalog(HOST, "digits", catalog_alias=CATALOG)
+        create_ml_catalog(HOST, SCHEMA, catalog_alias=CATALOG)
         project = ml.default_schema
     tables = ml.model.schemas[project].tables
     if "Digit" not in tables:
@@ -55,7 +58,7 @@ def _create_subjects(ml: DerivaML) -> None:
         key_defs=[Key.define(["Sheet"])],
         comment="Consecutive digits of the data set",
     )
-    ml.model.schemas["digits"].create_table(document)
+    ml.model.schemas[SCHEMA].create_table(document)
     ml.refresh_schema()
 
 
@@ -77,7 +80,7 @@ def load_dataset(ml: DerivaML) -> DatasetSpec:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    paths = ml.pathBuilder().schemas["digits"].tables["Subject"]
+    paths = ml.pathBuilder().schemas[SCHEMA].tables["Subject"]
     sheets = [f"Sheet {number:02d}" for number in range(IMAGES // SHEET)]
     paths.insert([{"Sheet": sheet} for sheet in sheets], on_conflict_skip=True)
     subjects = {row["Sheet"]: row["RID"] for row in paths.entities().fetch()}

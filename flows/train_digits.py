@@ -15,6 +15,9 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from load_digits import CATALOG as CATALOG_ID
+from load_digits import HOST, load_dataset, open_catalog
+
 from deriva_ml_prefect import (
     DerivaML,
     ExecAssetType,
@@ -24,7 +27,7 @@ from deriva_ml_prefect import (
     exceptions,
 )
 
-CATALOG = "embedded/digits"
+CATALOG = f"{HOST}/{CATALOG_ID}"
 HELD_OUT = 5
 """Every fifth image is held out of the training."""
 
@@ -140,9 +143,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pause", type=float, default=0.0, help="seconds to wait after each epoch (0)")
     options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", category=FutureWarning)
-    # beside this file, where a script finds it
-    from load_digits import load_dataset, open_catalog
-
     began = time.monotonic()
     try:
         ml = open_catalog()
