@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from deriva_ml_prefect.catalog import vocabulary, workflows
 from deriva_ml_prefect.catalog.connection import catalog_for
+from deriva_ml_prefect.phases.scrubbing import clean_prose
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import MLVocab
 from deriva_ml_prefect.values.records import WorkflowRecord
@@ -49,8 +50,9 @@ class RecordedWorkflow:
 
     @description.setter
     def description(self, text: str) -> None:
-        workflows.write_description(catalog_for(self.address), self.rid, text)
-        self.record = replace(self.record, description=text)
+        clean = clean_prose(text)
+        workflows.write_description(catalog_for(self.address), self.rid, clean)
+        self.record = replace(self.record, description=clean)
 
     @property
     def workflow_type(self) -> list[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 from deriva_ml_prefect.catalog import dataset_members, datasets, files, vocabulary
 from deriva_ml_prefect.catalog.files import FileSpec, Folder
 from deriva_ml_prefect.phases.context import Context, catalog_of, journal_of
 from deriva_ml_prefect.phases.lease import lease_rids
+from deriva_ml_prefect.phases.scrubbing import clean_prose
 from deriva_ml_prefect.values.names import MLVocab
 from deriva_ml_prefect.values.rid import RID
 
@@ -33,7 +34,10 @@ def add_files(
     of inner folders before those around them.
     """
     catalog = catalog_of(context)
-    listed = list({spec.url: spec for spec in specs}.values())
+    description = clean_prose(description)
+    listed = [
+        replace(spec, description=clean_prose(spec.description)) for spec in {spec.url: spec for spec in specs}.values()
+    ]
     root = files.plan_folders(listed, root_name=root_name)
     types = list(dict.fromkeys([_FILE, *([_DIRECTORY] if catalog.dialect.directory_datasets else []), *dataset_types]))
     vocabulary.require_terms(catalog, MLVocab.dataset_type, types)

@@ -33,7 +33,7 @@ from deriva_ml_prefect.phases.launch import announce, find_launch, join_forked, 
 from deriva_ml_prefect.phases.lease import lease_rids
 from deriva_ml_prefect.phases.record import link_name, upload_metadata
 from deriva_ml_prefect.phases.run import needs_user_code
-from deriva_ml_prefect.phases.scrubbing import scrubber
+from deriva_ml_prefect.phases.scrubbing import clean_prose, scrubber
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import MLAsset, MLVocab
 from deriva_ml_prefect.values.records import DatasetVersionRecord, WorkflowRecord
@@ -189,7 +189,7 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
             context.rid,
             address=dataclasses.asdict(request.address),
             workflow_rid=workflow_rid,
-            description=request.spec.description,
+            description=clean_prose(request.spec.description),
             configuration=_recorded(spec, settings),
             attempt=attempt,
             supersedes=supersedes.rid if supersedes else None,
@@ -219,13 +219,11 @@ def ensure_workflow(address: Address, workflow: Workflow) -> RID:
 
 
 def _without_secrets(workflow: Workflow, settings: Settings) -> Workflow:
-    """The workflow as it is recorded: addresses that were found, or given, may hold a credential.
-
-    Name and description are what its author wrote to be read, and are left alone.
-    """
+    """The workflow as it is recorded: addresses that were found, or given, may hold a credential, as may sentences."""
     clean = scrubber(settings.home)
     found = {"url": workflow.url, "version": workflow.version, "checksum": workflow.checksum}
-    return workflow.model_copy(update={name: clean.text(text) if text else text for name, text in found.items()})
+    said = {"name": clean.prose(workflow.name), "description": clean.prose(workflow.description)}
+    return workflow.model_copy(update=said | {name: clean.text(text) if text else text for name, text in found.items()})
 
 
 def _row_that_is_named(catalog: Catalog, workflow: Workflow) -> WorkflowRecord | None:
@@ -266,13 +264,16 @@ def _workflow_purpose(workflow: Workflow) -> str:
 def _recorded(spec: ExecutionSpec, settings: Settings) -> dict[str, Any]:
     """The configuration as it is kept: the fields of the spec, whatever form of it was given, without secrets.
 
-    What an author wrote to be read is left alone: the descriptions of execution and workflow, and the workflow's name.
+    What an author wrote to be read is taken as prose: the descriptions, and the workflow's name.
     """
     fields = spec.model_dump(mode="json", include=set(ExecutionSpec.model_fields))
     clean = scrubber(settings.home)
-    kept = clean.mapping(fields) | {"argv": clean.argv(spec.argv), "description": spec.description}
+    kept = clean.mapping(fields) | {"argv": clean.argv(spec.argv), "description": clean.prose(spec.description)}
+    for kept_dataset, dataset in zip(kept["datasets"], spec.datasets, strict=True):
+        kept_dataset["description"] = clean.prose(dataset.description)
     if spec.workflow is not None:
-        kept["workflow"] |= {"name": spec.workflow.name, "description": spec.workflow.description}
+        said = {"name": clean.prose(spec.workflow.name), "description": clean.prose(spec.workflow.description)}
+        kept["workflow"] |= said
     return kept
 
 
@@ -335,7 +336,7 @@ def _begin_dry(request: Request, settings: Settings) -> Context:
         DRY_RUN_RID,
         address=dataclasses.asdict(request.address),
         workflow_rid=None,
-        description=request.spec.description,
+        description=clean_prose(request.spec.description),
         configuration=_recorded(request.spec, settings),
     )
     _note_versions(journal, DRY_RUN_RID, versions)

@@ -11,6 +11,7 @@ from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
 from deriva_ml_prefect.journal.store import open_journal
 from deriva_ml_prefect.phases.lease import lease_rids
+from deriva_ml_prefect.phases.scrubbing import clean_prose
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import MLVocab
 from deriva_ml_prefect.values.rid import RID, check_rid
@@ -32,7 +33,7 @@ def make_dataset(
         catalog,
         dataset_rid,
         types=types,
-        description=description,
+        description=clean_prose(description),
         version=first,
         execution_rid=execution_rid,
         version_rid=version_rid,
@@ -69,7 +70,12 @@ def raise_version(
     version = present.raised(part)
     (version_rid,) = _lease(address, [f"dataset {dataset_rid} version {version}"])
     datasets.add_version(
-        catalog, dataset_rid, version_rid, version=version, description=description, execution_rid=execution_rid
+        catalog,
+        dataset_rid,
+        version_rid,
+        version=version,
+        description=clean_prose(description),
+        execution_rid=execution_rid,
     )
     return version
 

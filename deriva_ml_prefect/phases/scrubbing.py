@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from pathlib import Path
 
+from deriva_ml_prefect.config.settings import load_settings
+from deriva_ml_prefect.exceptions import DerivaMLExecutionError
 from deriva_ml_prefect.provenance.scrub import Scrubber, make_scrubber
 
 KEY_FILE = "scrub.key"
@@ -31,3 +34,51 @@ def scrubber(home: Path) -> Scrubber:
             fresh.unlink()
         key = path.read_bytes()
     return make_scrubber(key, os.environ)
+
+
+def clean_prose(text: str) -> str:
+    """A description, or another sentence for people, without secrets."""
+    return scrubber(load_settings().home).prose(text) if text else text
+
+
+def clean_error(error: BaseException, *, _seen: frozenset[int] = frozenset()) -> BaseException:
+    """The error without secrets in its text, for whoever keeps texts of errors: the same one, where that can be done.
+
+    The texts in its arguments are changed, and those of its causes. An error that makes its text of something else is
+    replaced by a DerivaMLExecutionError that names its type.
+    """
+    if id(error) in _seen:
+        return error
+    clean = scrubber(load_settings().home)
+    if clean.text(str(error)) != str(error):
+        error.args = tuple(clean.text(item) if isinstance(item, str) else item for item in error.args)
+    notes = getattr(error, "__notes__", None)
+    if notes:
+        error.__notes__ = [clean.text(note) if isinstance(note, str) else note for note in notes]
+    seen = _seen | {id(error)}
+    if error.__cause__ is not None:
+        error.__cause__ = clean_error(error.__cause__, _seen=seen)
+    elif error.__context__ is not None and not error.__suppress_context__:
+        error.__context__ = clean_error(error.__context__, _seen=seen)
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            clean_error(inner, _seen=seen)
+    told = str(error)
+    if clean.text(told) == told or not isinstance(error, Exception):
+        return error
+    replaced = DerivaMLExecutionError(f"{type(error).__name__}: {clean.text(told)}")
+    return replaced.with_traceback(error.__traceback__)
+
+
+class LogScrubber(logging.Filter):
+    """Takes secrets out of a log record, its traceback included, before a handler keeps it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        clean = scrubber(load_settings().home)
+        told = record.getMessage()
+        record.msg, record.args = clean.text(told), None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text, record.exc_info = clean.text(record.exc_text), None
+        return True

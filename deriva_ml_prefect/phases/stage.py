@@ -20,6 +20,7 @@ from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal import manifest
 from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, entry_of, journal_of
+from deriva_ml_prefect.phases.scrubbing import clean_prose
 from deriva_ml_prefect.transfer.hashing import copy_and_hash, hash_file
 from deriva_ml_prefect.values.columns import check_text, check_value
 from deriva_ml_prefect.values.names import MLVocab
@@ -73,7 +74,7 @@ def register_file(context: Context, request: Registration) -> StagedFile:
         source=source.absolute() if exists else None,
         asset_types=tuple(str(term) for term in (request.asset_types or [table.name])),
         metadata=metadata,
-        description=request.description,
+        description=clean_prose(request.description),
     )
     if exists:
         file = _place(file, source)
@@ -198,7 +199,7 @@ def describe_file(
         key,
         metadata=plain,
         asset_types=[str(term) for term in (asset_types if asset_types is not None else file.asset_types)],
-        description=file.description if description is None else description,
+        description=file.description if description is None else clean_prose(description),
     )
     manifest.rewrite(context.folder, context.rid, journal_files.list_files(journal, context.rid))
     changed = journal_files.read_file(journal, context.rid, key)

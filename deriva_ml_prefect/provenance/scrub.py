@@ -19,7 +19,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -110,6 +110,14 @@ class Scrubber:
             return text if clean == document else json.dumps(clean, ensure_ascii=False, indent=1)
         return self._lines(text)
 
+    def prose(self, text: str) -> str:
+        """A sentence for people without secrets. Words after a name (`token: word level`) stay if they look like words.
+
+        It is read as prose whatever it begins with, so everything else in it is left as its author wrote it.
+        """
+        text = self._shapes(self._known(text))
+        return self._random(self._named(text, only=_is_no_word))
+
     def argv(self, arguments: Sequence[str]) -> list[str]:
         """A command line without secrets: `--token X`, `--token=X`, `-p token X`, `group.token=X`, headers, URLs."""
         clean: list[str] = []
@@ -173,13 +181,17 @@ class Scrubber:
         return self.text(value if isinstance(value, str) else str(value))
 
     def _lines(self, text: str) -> str:
-        text = self._known(text)
-        for shape in SHAPES:
-            text = shape.pattern.sub(lambda m, group=shape.group: self._group(m, group), text)  # type: ignore[misc]
-        text = _HEADER.sub(self._header, text)
+        text = _HEADER.sub(self._header, self._shapes(self._known(text)))
         if "\n" in text or ": " in text:
             text = self._yaml(text)
-        text = self._named(text)
+        return self._random(self._named(text))
+
+    def _shapes(self, text: str) -> str:
+        for shape in SHAPES:
+            text = shape.pattern.sub(lambda m, group=shape.group: self._group(m, group), text)  # type: ignore[misc]
+        return text
+
+    def _random(self, text: str) -> str:
         return _TOKEN.sub(lambda m: self.digest(m.group()) if looks_random(m.group()) else m.group(), text)
 
     def _known(self, text: str) -> str:
@@ -200,8 +212,8 @@ class Scrubber:
         value = match.group("value") or match.group("value2")
         return head + value if MARKER.search(value) else head + self.digest(value)
 
-    def _named(self, text: str) -> str:
-        """`name=value`, `name: value`, `--name value` and `<name>value` anywhere in a line."""
+    def _named(self, text: str, *, only: Callable[[str], bool] = bool) -> str:
+        """`name=value`, `name: value`, `--name value` and `<name>value` anywhere in a line; `only` values that fit."""
         pieces: list[str] = []
         done = at = 0
         while head := _NAME_IN_TEXT.search(text, at):
@@ -210,6 +222,8 @@ class Scrubber:
             value = _VALUE_IN_TEXT.match(text, head.end()) if is_secret_name(name) else None
             group = value.lastgroup if value else None
             if value is None or group is None or not _hidden_by_name(name, value[group]) or MARKER.search(value[group]):
+                continue
+            if not only(value[group]):
                 continue
             pieces += [text[done : value.start(group)], self.digest(value[group])]
             done = at = value.end(group)
@@ -261,8 +275,16 @@ def _forms(secret: str) -> set[str]:
         return set()
     raw = secret.encode("utf-8", "surrogateescape")
     forms = {secret, quote(raw, safe=""), quote_plus(raw), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
-    forms |= {base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("=")}
+    forms |= {base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("="), raw.hex()}
     return forms
+
+
+def _is_no_word(value: str) -> bool:
+    """Whether a value in a sentence is no part of it: digits among letters, or capitals that no name would have."""
+    word = value.rstrip(".,;:!?)")
+    letters = re.sub(r"[^A-Za-z]", "", word)
+    odd = len(re.findall(r"[a-z][A-Z]", letters)) > 1 or (bool(letters) and any(c.isdigit() for c in word))
+    return len(word) >= 6 and not re.search(r"\s", word) and (odd or bool(re.search(r"[!$%&*^~@#]", word)))
 
 
 def _hidden_by_name(name: str, value: object) -> bool:

@@ -27,6 +27,7 @@ MOST_FILES = 10_000
 """Changed files that are looked at."""
 SECONDS = 10.0
 """How long Git may take for the diff."""
+NO_REPOSITORY = "(not in a Git repository, or Git is not installed: whether a commit has it is not known)"
 _NAMED = 200
 
 
@@ -41,7 +42,7 @@ def uncommitted_code(git_root: str | None, url: str | None, scrubber: Scrubber) 
     if root is None:
         if script is None or not script.is_file():
             return None
-        changes = ("?! (not in a Git repository, or Git is not installed: whether a commit has it is not known)",)
+        changes: tuple[str, ...] = (f"?! {NO_REPOSITORY}",)
         tracked, new = "", [script]
     else:
         changes = _all_changes(root)

@@ -201,3 +201,34 @@ def test_deep_and_cyclic_values_end(scrubber: Scrubber) -> None:
     loop: dict[str, object] = {}
     loop["again"] = loop
     assert "again" in scrubber.mapping(loop)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Fine-tune ResNet50: learning rate 0.001, max_tokens=512",
+        "token: word level, password: see the wiki, auth: disabled",
+        '{"note": "left as it is"',
+        "Key: Value\n\n| secret | santa |",
+        "password: v2",
+    ],
+)
+def test_prose_stays_as_it_was_written(scrubber: Scrubber, text: str) -> None:
+    assert scrubber.prose(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("Run with password=Tr0ub4dor and go", "Tr0ub4dor"),
+        ("fetched from https://me:hunter2hunter@example.org/x", "hunter2hunter"),
+        ("api_key: aB3dE5gH7jK9mN", "aB3dE5gH7jK9mN"),
+        ("with ghp_abcdefghijklmnopqrstuvwxyz0123456789 set", "ghp_abcdefghijklmnopqrstuvwxyz0123456789"),
+        ('{"token": "s3cr3tvalue"}', "s3cr3tvalue"),
+    ],
+)
+def test_secrets_in_prose_are_taken_out(scrubber: Scrubber, text: str, secret: str) -> None:
+    clean = scrubber.prose(text)
+    assert secret not in clean
+    assert "<secret:hmac:" in clean
+    assert scrubber.prose(clean) == clean

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -33,11 +32,11 @@ def make_repo(folder: Path) -> Path:
 
 
 def look(file: Path) -> str | None:
-    """The document for a file that runs, made in bounded time."""
-    began = time.monotonic()
+    """The document for a file that runs, made in bounded time: that of processors, since others may use them too."""
+    began = sum(os.times()[:4])
     facts = code_of_file(file)
     document = uncommitted.uncommitted_code(facts.git_root, facts.url, SCRUBBER)
-    assert time.monotonic() - began < SECONDS
+    assert sum(os.times()[:4]) - began < SECONDS
     return document
 
 
