@@ -6,6 +6,7 @@
           DerivaMLSchemaRefreshBlocked      the schema cannot be read anew now
           DerivaMLSchemaPinned              the schema is that of a snapshot, and stays so
         DerivaMLAuthenticationError         no credential, or one that is not accepted
+          DerivaMLCredentialExpired         the server takes the credential at hand no longer, or never did
         DerivaMLOfflineError                the catalog cannot be reached
       DerivaMLDataError                     what is in the catalog, or was to go there
         DerivaMLNotFoundError
@@ -64,6 +65,10 @@ class DerivaMLSchemaPinned(DerivaMLSchemaError):
 
 class DerivaMLAuthenticationError(DerivaMLConfigurationError):
     """No credential for the host, or one that is not accepted (any more)."""
+
+
+class DerivaMLCredentialExpired(DerivaMLAuthenticationError):
+    """The server asks who we are, and the credential at hand is no answer (any more): log in again."""
 
 
 class DerivaMLOfflineError(DerivaMLConfigurationError):

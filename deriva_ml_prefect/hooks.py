@@ -65,9 +65,8 @@ def _hook(ended: str, find_catalog: Callable[[], DerivaCatalog]) -> Hook:
 def _tell(find_catalog: Callable[[], DerivaCatalog], run_id: str, ended: str, message: str) -> None:
     try:
         catalog = find_catalog()
-        credential = catalog.credential()
-        if credential is not None:
-            keep_catalog(open_catalog(catalog.address(), credential=credential))
+        if catalog.credentials is not None:
+            keep_catalog(open_catalog(catalog.address(), credential=catalog.credential))
         recover.note_end(catalog.address(), run_id, ended=ended, message=message)
     # whatever goes wrong here must not hide how the run ended; a resume or the next look repairs the status
     except Exception as e:  # noqa: BLE001

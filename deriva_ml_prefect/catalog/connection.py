@@ -10,19 +10,30 @@ from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from deriva_ml_prefect.catalog.dialect import Dialect, detect_dialect
-from deriva_ml_prefect.catalog.embedded_server import find_or_start
+from deriva_ml_prefect.catalog.embedded_server import find_or_start, stored_token
 from deriva_ml_prefect.catalog.schema import Schema, read_schema
 from deriva_ml_prefect.catalog.urls import quote
 from deriva_ml_prefect.config.settings import Settings, load_settings
 from deriva_ml_prefect.exceptions import DerivaMLAuthenticationError
 from deriva_ml_prefect.transfer.client import HttpClient
+from deriva_ml_prefect.transfer.credential import Credential, Find
 from deriva_ml_prefect.values.address import EMBEDDED, Address
 
 Fact = TypeVar("Fact")
-Credential = Mapping[str, str]
+Given = Mapping[str, str] | Find
+"""A credential in deriva-py's form, or where to find it: such a function is asked again when the server refuses it."""
 
 _open: dict[tuple[Address, int, str], Catalog] = {}
 _open_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """A thread of the parent may have held the lock at the fork."""
+    global _open_lock
+    _open_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class Catalog:
@@ -35,15 +46,13 @@ class Catalog:
         client: HttpClient,
         base_url: str,
         settings: Settings,
-        credential: Credential | None = None,
     ) -> None:
         self.address = address
         self.client = client
         self.base_url = base_url
         self.settings = settings
-        self._credential = dict(credential or {})
         self._facts: dict[Any, Any] = {}
-        self._deriva: Any = None
+        self._deriva: tuple[dict[str, str], Any] | None = None
         self._lock = threading.RLock()
 
     def __repr__(self) -> str:
@@ -71,11 +80,12 @@ class Catalog:
 
     @property
     def deriva(self) -> Any:
-        """deriva-py's ErmrestCatalog of the same catalog, made at first use."""
+        """deriva-py's ErmrestCatalog of the same catalog, made at first use and for each new credential."""
+        values = self.client.credential.values
         with self._lock:
-            if self._deriva is None:
-                self._deriva = self._deriva_catalog()
-            return self._deriva
+            if self._deriva is None or self._deriva[0] != values:
+                self._deriva = (values, self._deriva_catalog(values))
+            return self._deriva[1]
 
     def remember(self, name: Any, find: Callable[[], Fact]) -> Fact:
         """A fact about the schema, found once and kept until `refresh`."""
@@ -93,39 +103,34 @@ class Catalog:
         document: dict[str, Any] = self.client.request("GET", self.path("schema"), want_json=True).json()
         return document
 
-    def _deriva_catalog(self) -> Any:
+    def _deriva_catalog(self, credential: Mapping[str, str]) -> Any:
         # deriva-py takes half a second to import, and most work does without it
         from deriva.core import ErmrestCatalog
 
         parts = urlsplit(self.base_url)
-        return ErmrestCatalog(parts.scheme, parts.netloc, self.address.catalog_id, credentials=self._credential or None)
+        return ErmrestCatalog(parts.scheme, parts.netloc, self.address.catalog_id, credentials=credential or None)
 
 
-def open_catalog(
-    address: Address, *, settings: Settings | None = None, credential: Credential | None = None
-) -> Catalog:
+def open_catalog(address: Address, *, settings: Settings | None = None, credential: Given | None = None) -> Catalog:
     """A handle for the catalog at `address`. No request is sent, but an embedded DERIVA is started if it does not run.
 
     The credential stays in memory. Without one, deriva-py's own file (`~/.deriva/credential.json`) is asked.
     """
     chosen = settings or load_settings()
-    client, found = connect_server(address.hostname, chosen, credential)
-    return Catalog(address, client=client, base_url=client.base_url, settings=chosen, credential=found)
+    client = connect_server(address.hostname, chosen, credential)
+    return Catalog(address, client=client, base_url=client.base_url, settings=chosen)
 
 
-def connect_server(
-    hostname: str, settings: Settings, credential: Credential | None = None
-) -> tuple[HttpClient, Credential]:
-    """A client for the host, and the credential that it uses."""
+def connect_server(hostname: str, settings: Settings, credential: Given | None = None) -> HttpClient:
+    """A client for the host, which finds its credential anew when that is refused."""
     base_url, found = locate_server(hostname, settings, credential)
-    client = HttpClient(
+    return HttpClient(
         base_url,
         credential=found,
         verify=_verification(base_url),
         timeout=settings.timeout,
         retries=settings.retries,
     )
-    return client, found
 
 
 def catalog_for(address: Address) -> Catalog:
@@ -144,15 +149,31 @@ def keep_catalog(catalog: Catalog) -> None:
         _open[catalog.address, os.getpid(), str(catalog.settings.home)] = catalog
 
 
-def locate_server(hostname: str, settings: Settings, credential: Credential | None) -> tuple[str, Credential]:
-    """Base URL and credential for a host name."""
+def locate_server(hostname: str, settings: Settings, given: Given | None) -> tuple[str, Credential]:
+    """Base URL and credential for a host name; a credential that was given as such is not looked up elsewhere."""
     if hostname == EMBEDDED:
         server = find_or_start(settings.embedded)
-        return server.url, credential or {"bearer-token": server.token}
-    return f"{_scheme(hostname)}://{hostname}", credential or stored_credential(hostname)
+        values = given() if callable(given) else given
+        if values:
+            return server.url, Credential(values, given if callable(given) else None)
+        return server.url, Credential({"bearer-token": server.token}, lambda: _embedded_credential(settings))
+    base_url = f"{_scheme(hostname)}://{hostname}"
+    if given and not callable(given):
+        return base_url, Credential(given)
+    find = _or_stored(given if callable(given) else None, hostname)
+    return base_url, Credential(find(), find)
 
 
-def stored_credential(hostname: str) -> Credential:
+def _or_stored(given: Find | None, hostname: str) -> Find:
+    return lambda: (given() if given else None) or stored_credential(hostname)
+
+
+def _embedded_credential(settings: Settings) -> Mapping[str, str] | None:
+    token = stored_token(settings.embedded)
+    return {"bearer-token": token} if token else None
+
+
+def stored_credential(hostname: str) -> Mapping[str, str]:
     """What deriva-py's login kept for the host; DerivaMLAuthenticationError if the file cannot be read."""
     # deriva-py takes half a second to import, and a given credential does without it
     from deriva.core import get_credential

@@ -31,11 +31,11 @@ def find_or_start(data: Path) -> EmbeddedServer:
 def find_running(data: Path) -> EmbeddedServer | None:
     """The server that answers to this folder's own token, or None."""
     found = _read(data / "server.json")
-    token = _read(data / "tokens.json").get("owner")
+    token = stored_token(data)
     url = found.get("url")
     if not url or not token or found.get("pid") is None:
         return None
-    server = EmbeddedServer(str(url), str(token))
+    server = EmbeddedServer(str(url), token)
     client = HttpClient(server.url, credential={"bearer-token": server.token}, timeout=_PROBE_SECONDS, retries=0)
     try:
         client.request("GET", "/authn/session", want_json=True)
@@ -45,6 +45,12 @@ def find_running(data: Path) -> EmbeddedServer | None:
     finally:
         client.close()
     return server
+
+
+def stored_token(data: Path) -> str | None:
+    """The token of the folder's owner, as its file has it at this moment."""
+    token = _read(data / "tokens.json").get("owner")
+    return str(token) if token else None
 
 
 def _start(data: Path) -> EmbeddedServer:

@@ -81,15 +81,29 @@ def note_progress(journal: Journal, rid: RID, key: str, progress: Mapping[str, A
 
 def mark_delivered(journal: Journal, rid: RID, receipts: Iterable[Receipt]) -> None:
     """Store receipts, durable on return."""
-    with journal.transaction():
-        for receipt in receipts:
-            journal.write(
-                "mark_effect_delivered", execution_rid=rid, key=receipt.key, receipt=json.dumps(dict(receipt.facts))
-            )
+    moment = now()
+    journal.write_many(
+        "mark_effect_delivered",
+        (
+            {"execution_rid": rid, "key": receipt.key, "receipt": json.dumps(dict(receipt.facts)), "now": moment}
+            for receipt in receipts
+        ),
+    )
 
 
-def mark_failed(journal: Journal, rid: RID, key: str, error: str) -> None:
-    journal.write("mark_effect_failed", execution_rid=rid, key=key, error=error)
+def mark_failed(journal: Journal, rid: RID, reasons: Mapping[str, str]) -> None:
+    """Effects that were not delivered this time: key → reason."""
+    if reasons:
+        moment = now()
+        journal.write_many(
+            "mark_effect_failed",
+            ({"execution_rid": rid, "key": key, "error": reason, "now": moment} for key, reason in reasons.items()),
+        )
+
+
+def drop_effects(journal: Journal, rid: RID, keys: Iterable[str]) -> None:
+    """Forget planned effects that have no receipt: what they were to do is planned anew in another form."""
+    journal.write_many("drop_effect", ({"execution_rid": rid, "key": key} for key in keys))
 
 
 def count_effects(journal: Journal, rid: RID) -> dict[EffectState, tuple[int, int]]:

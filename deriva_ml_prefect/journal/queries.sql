@@ -73,6 +73,10 @@ UPDATE execution_state__executions SET workflow_rid = :workflow_rid, last_activi
 -- Take over.
 UPDATE execution_state__executions SET owner = :owner, last_activity = :now WHERE rid = :rid;
 
+-- name: select_owner
+-- Whose token may write.
+SELECT owner FROM execution_state__executions WHERE rid = :rid;
+
 -- name: write_superseded
 -- A later execution runs the same code again.
 UPDATE execution_state__executions SET superseded_by = :superseded_by, last_activity = :now WHERE rid = :rid;
@@ -188,6 +192,10 @@ ORDER BY position, key;
 -- name: drop_undelivered_rows
 -- Rows that were planned and not delivered: what is still wanted of them is planned anew.
 DELETE FROM execution_state__effects WHERE execution_rid = :execution_rid AND state <> 'delivered' AND position > :position;
+
+-- name: drop_effect
+-- A planned effect that is replaced by others.
+DELETE FROM execution_state__effects WHERE execution_rid = :execution_rid AND key = :key AND state <> 'delivered';
 
 -- name: write_effect_progress
 -- Where to take an effect up again.

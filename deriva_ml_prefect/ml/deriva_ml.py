@@ -22,7 +22,7 @@ from deriva_ml_prefect.catalog import (
     vocabulary,
     workflows,
 )
-from deriva_ml_prefect.catalog.connection import Catalog, catalog_for, keep_catalog, open_catalog
+from deriva_ml_prefect.catalog.connection import Catalog, Given, catalog_for, keep_catalog, open_catalog
 from deriva_ml_prefect.config.asset import AssetSpec
 from deriva_ml_prefect.config.column import ColumnDefinition
 from deriva_ml_prefect.config.dataset import DatasetSpec
@@ -65,6 +65,7 @@ class DerivaML:
     `hostname` is `embedded`, a host name or `host:port`; `catalog_id` a number or an alias. `domain_schemas` defaults
     to every schema that is not the system's; `working_dir` and `cache_dir` are kept for callers of deriva-ml, and the
     place of everything on disk is `DERIVA_ML_HOME`. A `credential` stays in memory; deriva-py's own is the default.
+    A function that gives the credential is asked again when the server refuses it.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class DerivaML:
         ml_schema: str = ML_SCHEMA,
         logging_level: int = logging.WARNING,
         deriva_logging_level: int = logging.WARNING,
-        credential: Mapping[str, str] | None = None,
+        credential: Given | None = None,
         use_minid: bool | None = None,
         check_auth: bool = True,
         clean_execution_dir: bool = True,
@@ -96,7 +97,7 @@ class DerivaML:
         self.use_minid = bool(use_minid)
         self.check_auth = check_auth
         self.clean_execution_dir = clean_execution_dir
-        self._credential = dict(credential) if credential else None
+        self._credential = credential or None
         logging.getLogger("deriva_ml_prefect").setLevel(logging_level)
         logging.getLogger("deriva").setLevel(deriva_logging_level)
 

@@ -2,143 +2,175 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLOfflineError
+from deriva_ml_prefect.exceptions import DerivaMLCredentialExpired, DerivaMLException, DerivaMLOfflineError
 from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal.effects import Planned
+from deriva_ml_prefect.journal.store import Journal
 from deriva_ml_prefect.phases.context import Context, catalog_of, journal_of
-from deriva_ml_prefect.phases.send import Told, UploadOptions, send
-from deriva_ml_prefect.transfer.parallel import run_parallel
+from deriva_ml_prefect.phases.send import UploadOptions, send
+from deriva_ml_prefect.phases.tell import Teller
+from deriva_ml_prefect.transfer.parallel import Outcome, run_parallel
 from deriva_ml_prefect.transfer.retry import LONGEST_RETRY_AFTER
-from deriva_ml_prefect.values.effects import Effect, Failure, Receipt, Report
-from deriva_ml_prefect.values.progress import UploadProgress
+from deriva_ml_prefect.values.effects import Effect, Failure, Order, Receipt, Report
+from deriva_ml_prefect.values.rid import RID
 
-logger = logging.getLogger(__name__)
-
-MAX_WIDTH = 16
-"""Effects under way at once, at most; how many pay is found by measuring."""
+FAULTS_IN_A_ROW = 12
+"""After so many passing faults and no success the server is left alone until the next try."""
+RECEIPTS_AT_ONCE = 256
+RECEIPT_SECONDS = 0.25
+"""Receipts of bytes may wait so long to be stored together: without one, the bytes are found in the store."""
+LARGE = 1 << 20
+"""Bytes from which a receipt is stored at once."""
+WORK_OF_A_REQUEST = 65_536
+"""Bytes that take about as long as the request around them."""
 
 
 def deliver(context: Context, effects: Sequence[Effect], options: UploadOptions) -> Report:
     """Send the effects that have no receipt. Partial failure is in the report; nothing is raised for it.
 
-    The intent of all of them is durable before the first is sent, each receipt before the next phase begins.
+    The intent of all of them is durable before the first is sent, each receipt before this returns.
     """
     journal = journal_of(context)
     planned = journal_effects.plan_effects(journal, context.rid, effects)
     receipts = [item.receipt for item in planned if item.receipt]
     pending = [item for item in planned if not item.receipt]
-    progress = _Progress(options, pending, done=sum(item.effect.size for item in planned if item.receipt))
     failures: list[Failure] = []
-    asked = 0.0
-    for attempt in range(options.max_retries + 1):
-        if attempt:
-            delay = max(options.retry_delay * 2 ** (attempt - 1), asked)
-            progress.repeat(len(pending), delay)
-            time.sleep(delay)
-            # an upload job that was begun is taken up again
-            known = (journal_effects.read_effect(journal, context.rid, item.effect.key) for item in pending)
-            pending = [item for item in known if item is not None]
-        delivered, failures_now = _send_all(context, pending, options, progress)
-        receipts += delivered
-        failures += [failure for failure in failures_now if not failure.transient]
-        passing = {failure.key: failure for failure in failures_now if failure.transient}
-        pending = [item for item in pending if item.effect.key in passing]
-        asked = min(max((failure.retry_after for failure in passing.values()), default=0.0), LONGEST_RETRY_AFTER)
-        if not pending:
-            return Report(tuple(receipts), tuple(failures))
+    passing: dict[str, Failure] = {}
+    done = sum(item.effect.size for item in planned if item.receipt)
+    with Teller(options, pending, done=done) as teller:
+        for attempt in range(options.max_retries + 1):
+            if attempt:
+                pending = _pause_and_look(context, pending, attempt, passing, options, teller)
+            delivered, failures_now = _Pass(context, options, teller).send_all(pending)
+            receipts += delivered
+            failures += [failure for failure in failures_now if not failure.transient]
+            passing = {failure.key: failure for failure in failures_now if failure.transient}
+            pending = [item for item in pending if item.effect.key in passing]
+            if not pending:
+                return Report(tuple(receipts), tuple(failures))
     return Report(tuple(receipts), (*failures, *passing.values()))
 
 
-def _send_all(
-    context: Context, pending: Sequence[Planned], options: UploadOptions, progress: _Progress
-) -> tuple[list[Receipt], list[Failure]]:
-    journal = journal_of(context)
-    client = catalog_of(context).client
+def _pause_and_look(
+    context: Context,
+    pending: Sequence[Planned],
+    attempt: int,
+    passing: dict[str, Failure],
+    options: UploadOptions,
+    teller: Teller,
+) -> list[Planned]:
+    """Wait as long as the caller chose, or the server asked for; then what the journal knows of the effects."""
+    asked = min(max(failure.retry_after for failure in passing.values()), LONGEST_RETRY_AFTER)
+    delay = max(options.retry_delay * 2 ** (attempt - 1), asked)
+    teller.repeat(len(pending), delay)
+    time.sleep(delay)
+    # an upload job that was begun is taken up again
+    known = (journal_effects.read_effect(journal_of(context), context.rid, item.effect.key) for item in pending)
+    return [item for item in known if item is not None]
 
-    def one(item: Planned) -> Receipt:
-        # repeating is this loop's, with the pauses that the caller chose
-        with client.single_tries():
-            receipt = send(context, item, options, progress.told(item))
-        journal_effects.mark_delivered(journal, context.rid, [receipt])
-        progress.finished(item)
+
+class _HeldBack(Exception):
+    """The effect was not sent, because others showed that it cannot succeed now."""
+
+    def __init__(self, cause: DerivaMLException) -> None:
+        super().__init__(f"not sent, since {cause}")
+        self.cause = cause
+
+
+class _Pass:
+    """Every effect sent once, many side by side; repeating is the caller's."""
+
+    def __init__(self, context: Context, options: UploadOptions, teller: Teller) -> None:
+        self.context = context
+        self.options = options
+        self.teller = teller
+        self.client = catalog_of(context).client
+        self.receipts = _Receipts(journal_of(context), context.rid)
+        self.faults_in_a_row = 0
+        self.held_back: DerivaMLException | None = None
+
+    def send_all(self, pending: Sequence[Planned]) -> tuple[list[Receipt], list[Failure]]:
+        try:
+            outcomes = run_parallel(
+                pending,
+                self.send_one,
+                overloads=lambda: self.client.overloads,
+                work=lambda item: 1 + item.effect.size / WORK_OF_A_REQUEST,
+            )
+        finally:
+            self.receipts.store()
+        delivered = [outcome.result for outcome in outcomes if outcome.result is not None]
+        failed = [_failure(outcome) for outcome in outcomes if outcome.result is None]
+        reasons = {failure.key: failure.reason for failure in failed}
+        journal_effects.mark_failed(journal_of(self.context), self.context.rid, reasons)
+        return delivered, failed
+
+    def send_one(self, item: Planned) -> Receipt:
+        if self.held_back is not None:
+            raise _HeldBack(self.held_back)
+        try:
+            # repeating is this room's, with the pauses that the caller chose
+            with self.client.single_tries():
+                receipt = send(self.context, item, self.options, self.teller.told(item))
+        except DerivaMLException as error:
+            self.note_fault(error)
+            raise
+        self.faults_in_a_row = 0
+        self.receipts.add(receipt, at_once=item.effect.order is not Order.bytes or item.effect.size >= LARGE)
+        self.teller.finished(item)
         return receipt
 
-    delivered: list[Receipt] = []
-    failed: list[Failure] = []
-    for outcome in run_parallel(pending, one, width_limit=MAX_WIDTH, overloads=lambda: client.overloads):
-        if outcome.error is None and outcome.result is not None:
-            delivered.append(outcome.result)
-            continue
-        error = outcome.error
-        if not isinstance(error, (DerivaMLException, OSError)):
-            raise error if error is not None else RuntimeError("an effect ended without a receipt and without an error")
-        reason = f"{type(error).__name__}: {error}"
-        key = outcome.job.effect.key
-        journal_effects.mark_failed(journal, context.rid, key, reason)
-        transient = isinstance(error, DerivaMLOfflineError)
-        pause = error.retry_after if isinstance(error, DerivaMLOfflineError) else 0.0
-        failed.append(Failure(key, reason, transient=transient, retry_after=pause))
-    return delivered, failed
+    def note_fault(self, error: DerivaMLException) -> None:
+        """Hold the rest back where it would only be refused in the same way."""
+        if isinstance(error, DerivaMLCredentialExpired):
+            self.held_back = error
+        elif isinstance(error, DerivaMLOfflineError):
+            self.faults_in_a_row += 1
+            if self.faults_in_a_row >= FAULTS_IN_A_ROW:
+                self.held_back = error
 
 
-class _Progress:
-    """Counts what has gone, and tells the caller."""
+def _failure(outcome: Outcome[Planned, Receipt]) -> Failure:
+    """What became of an effect that was not delivered; an error that is nobody's to expect is raised."""
+    error = outcome.error
+    if not isinstance(error, (DerivaMLException, OSError, _HeldBack)):
+        raise error if error is not None else RuntimeError("an effect ended without a receipt and without an error")
+    cause = error.cause if isinstance(error, _HeldBack) else error
+    return Failure(
+        outcome.job.effect.key,
+        str(error) if isinstance(error, _HeldBack) else f"{type(error).__name__}: {error}",
+        transient=isinstance(cause, DerivaMLOfflineError),
+        retry_after=cause.retry_after if isinstance(cause, DerivaMLOfflineError) else 0.0,
+        credential_expired=isinstance(cause, DerivaMLCredentialExpired),
+    )
 
-    def __init__(self, options: UploadOptions, pending: Sequence[Planned], *, done: int) -> None:
-        self.callback = options.progress
-        self.chunk_size = options.chunk_size
-        self.total_files = sum(1 for item in pending if item.effect.payload["kind"] == "bytes")
-        self.total = done + sum(item.effect.size for item in pending)
-        self.completed = done
-        self.files = 0
-        self.sent: dict[str, int] = {}
+
+class _Receipts:
+    """Receipts on their way to the journal: those of small files together, since each commit waits for the disk."""
+
+    def __init__(self, journal: Journal, rid: RID, clock: Callable[[], float] = time.monotonic) -> None:
+        self.journal = journal
+        self.rid = rid
+        self.clock = clock
         self.lock = threading.Lock()
+        self.waiting: list[Receipt] = []
+        self.stored_at = clock()
 
-    def told(self, item: Planned) -> Told:
+    def add(self, receipt: Receipt, *, at_once: bool) -> None:
         with self.lock:
-            # what an earlier try sent is told again by this one
-            self.completed -= self.sent.pop(item.effect.key, 0)
+            self.waiting.append(receipt)
+            due = at_once or len(self.waiting) >= RECEIPTS_AT_ONCE or self.clock() - self.stored_at >= RECEIPT_SECONDS
+        if due:
+            self.store()
 
-        def count(size: int) -> None:
-            with self.lock:
-                self.completed += size
-                self.sent[item.effect.key] = self.sent.get(item.effect.key, 0) + size
-                self._tell(
-                    item, "uploading_chunks" if item.effect.size > self.chunk_size else "uploading", self.files + 1
-                )
-
-        return count
-
-    def finished(self, item: Planned) -> None:
-        if item.effect.payload["kind"] != "bytes":
-            return
+    def store(self) -> None:
+        """All that wait, durable on return."""
         with self.lock:
-            # bytes that were there already count as sent
-            self.completed += item.effect.size - self.sent.get(item.effect.key, 0)
-            self.sent[item.effect.key] = item.effect.size
-            self.files += 1
-            self._tell(item, "uploading", self.files)
-
-    def repeat(self, count: int, delay: float) -> None:
-        logger.warning("%d of the uploads failed in passing; they are sent again in %.0f s.", count, delay)
-        if self.callback:
-            percent = 100.0 * self.completed / self.total if self.total else 0.0
-            message = f"Sending {count} again in {delay:.0f} s"
-            self.callback(UploadProgress("", "", self.completed, self.total, percent, "retrying", message))
-
-    def _tell(self, item: Planned, phase: str, number: int) -> None:
-        if not self.callback:
-            return
-        payload = item.effect.payload
-        percent = 100.0 * self.completed / self.total if self.total else 100.0
-        message = f"Uploading file {min(number, self.total_files)} of {self.total_files}"
-        self.callback(
-            UploadProgress(
-                payload["path"], payload["file_name"], self.completed, self.total, min(percent, 100.0), phase, message
-            )
-        )
+            waiting, self.waiting = self.waiting, []
+            self.stored_at = self.clock()
+        if waiting:
+            journal_effects.mark_delivered(self.journal, self.rid, waiting)

@@ -3,12 +3,14 @@
     client     HttpClient(base_url, *, credential, verify, timeout, retries)
                  .request(method, path, *, headers, content, json, expect, idempotent, want_json, timeout) -> Answer
                  .stream(path, *, headers) -> context of Stream; .requests, .overloads, .close()
+    credential Credential(values, find).headers(), .renew(refused headers): looked up anew when it is refused
     answer     Answer(status, headers, content, asked, attempts).json(), error_of(answer)
     hashing    hash_file(path) -> FileFacts, copy_and_hash(source, dest) -> FileFacts
     upload     put_file(client, path, object_path, facts, *, content_type, disposition, chunk_size, timeout, progress,
                  job, on_job) -> versioned path; stored_object(client, object_path) -> StoredObject | None
     download   get_file(client, path, dest, *, md5_hex, sha256_hex, length, progress, durable) -> length
-    parallel   run_parallel(jobs, worker, *, width_limit, overloads) -> list[Outcome]
+    parallel   run_parallel(jobs, worker, *, width_limit, overloads, work) -> list[Outcome]
+    width      Width: how many at once, found by measuring
 
 `progress` is told the bytes that are through since it was told last. This room does not know what the bytes mean.
 """

@@ -11,6 +11,7 @@ from typing import Any
 from deriva_ml_prefect.exceptions import (
     DerivaMLAuthenticationError,
     DerivaMLCatalogConflict,
+    DerivaMLCredentialExpired,
     DerivaMLDataError,
     DerivaMLException,
     DerivaMLNotFoundError,
@@ -91,9 +92,10 @@ def error_of(answer: Answer) -> DerivaMLException:
             f"{answer.asked} was redirected ({status}), which is not followed: no credential is to travel elsewhere. "
             "Use the address of the server itself."
         )
-    if status in (401, 403):
-        advice = "Log in to the server again" if status == 401 else "The account lacks the right"
-        return DerivaMLAuthenticationError(f"{what} {advice}, then repeat.")
+    if status == 401:
+        return DerivaMLCredentialExpired(f"{what} Log in to the server again, then repeat.")
+    if status == 403:
+        return DerivaMLAuthenticationError(f"{what} The account lacks the right: ask for it, then repeat.")
     if status == 404:
         return DerivaMLNotFoundError(what)
     if status in (409, 412):

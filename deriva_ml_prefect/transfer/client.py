@@ -18,6 +18,7 @@ import httpx
 
 from deriva_ml_prefect.exceptions import DerivaMLOfflineError, DerivaMLValidationError
 from deriva_ml_prefect.transfer.answer import PASSING_STATUSES, Answer, error_of
+from deriva_ml_prefect.transfer.credential import Credential
 from deriva_ml_prefect.transfer.retry import LONGEST_RETRY_AFTER, pause_before, retry_after
 
 Body = bytes | Callable[[], Iterable[bytes]]
@@ -47,7 +48,7 @@ class HttpClient:
         self,
         base_url: str,
         *,
-        credential: Mapping[str, str] | None = None,
+        credential: Credential | Mapping[str, str] | None = None,
         verify: bool | ssl.SSLContext = True,
         timeout: float = 60.0,
         retries: int = 5,
@@ -59,7 +60,7 @@ class HttpClient:
         """Requests sent so far, repetitions included."""
         self.overloads = 0
         """Answers so far that told of an overload (429 and 5xx)."""
-        self._credential = dict(credential or {})
+        self.credential = credential if isinstance(credential, Credential) else Credential(credential)
         self._verify = verify
         self._timeout = timeout
         self._sleep = sleep
@@ -107,6 +108,7 @@ class HttpClient:
 
         `idempotent` None means: GET, HEAD, PUT and DELETE may be sent again, others not. `want_json` reads the body as
         JSON at once, so that a torn one counts as a passing fault. A connection that was refused is always tried again.
+        A 401 is answered once with a credential that was renewed meanwhile, if there is one.
         """
         sent_headers = dict(headers or {})
         body: Body | None = content
@@ -116,11 +118,12 @@ class HttpClient:
         repeatable = method in _REPEATABLE if idempotent is None else idempotent
         asked = f"{method} {path}"
         attempt = 0
+        signed = self.credential.headers()
         while True:
             attempt += 1
             last = attempt > self._patience()
             try:
-                answer = self._send(method, path, sent_headers, body, attempt, timeout)
+                answer = self._send(method, path, {**sent_headers, **signed}, body, attempt, timeout)
             except httpx.TransportError as fault:
                 if last or not (repeatable or isinstance(fault, _NEVER_SENT)):
                     raise self._offline(asked, fault, attempt) from fault
@@ -133,6 +136,11 @@ class HttpClient:
                     self._sleep(pause_before(attempt))
                     continue
                 return answer
+            if answer.status == 401 and self.credential.renew(signed):
+                # refused before anything was done: sent once more, whatever it is
+                signed = self.credential.headers()
+                attempt -= 1
+                continue
             if answer.status not in PASSING_STATUSES or last or not repeatable:
                 raise error_of(answer)
             if retry_after(answer.headers) > LONGEST_RETRY_AFTER:
@@ -155,12 +163,14 @@ class HttpClient:
 
     def _open_stream(self, path: str, headers: Mapping[str, str], asked: str) -> httpx.Response:
         attempt = 0
+        signed = self.credential.headers()
         while True:
             attempt += 1
             last = attempt > self.retries
             self._count()
             try:
-                response = self._client().send(self._build("GET", path, headers, None, None), stream=True)
+                request = self._build("GET", path, {**headers, **signed}, None, None)
+                response = self._client().send(request, stream=True)
                 if response.status_code in (200, 206):
                     return response
                 content = response.read()
@@ -172,6 +182,10 @@ class HttpClient:
             response.close()
             answer = Answer(response.status_code, _lower(response.headers), content, asked, attempt)
             self._count_overload(answer.status)
+            if answer.status == 401 and self.credential.renew(signed):
+                signed = self.credential.headers()
+                attempt -= 1
+                continue
             if last or answer.status not in PASSING_STATUSES:
                 raise error_of(answer)
             self._sleep(pause_before(attempt, answer.headers))
@@ -224,17 +238,9 @@ class HttpClient:
                     timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, CONNECT_TIMEOUT)),
                     limits=httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30),
                     follow_redirects=False,
-                    headers={"User-Agent": "deriva-ml-prefect", **self._authorization()},
+                    headers={"User-Agent": "deriva-ml-prefect"},
                 )
             return self._pool
-
-    def _authorization(self) -> dict[str, str]:
-        headers = {}
-        if token := self._credential.get("bearer-token"):
-            headers["Authorization"] = f"Bearer {token}"
-        if cookie := self._credential.get("cookie"):
-            headers["Cookie"] = cookie
-        return headers
 
     def _count(self) -> None:
         with self._lock:

@@ -1,7 +1,4 @@
-"""Many small transfers side by side, as many at once as the server bears, found by measuring.
-
-Begins with two, adds one while throughput grows, and halves as soon as the server tells of an overload.
-"""
+"""Many transfers side by side, as many at once as pay on this server and this network (`width`)."""
 
 from __future__ import annotations
 
@@ -11,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from deriva_ml_prefect.transfer.width import Width
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-FIRST_WIDTH = 2
-_WINDOW_JOBS = 8
-"""Jobs for each thread of the present width between two looks at the throughput."""
-_BETTER = 1.05
+WIDEST = 32
+"""At once, at most."""
 
 
 @dataclass(frozen=True)
@@ -37,30 +34,38 @@ def run_parallel(
     jobs: Sequence[Job],
     worker: Callable[[Job], Result],
     *,
-    width_limit: int = 16,
+    width_limit: int = WIDEST,
     overloads: Callable[[], int] | None = None,
+    work: Callable[[Job], float] | None = None,
 ) -> list[Outcome[Job, Result]]:
     """Call `worker` for every job in threads; outcomes come in the order of the jobs, and one failure hides no other.
 
-    `overloads` counts the server's overload answers so far (`HttpClient.overloads`); a rise halves the width.
+    `overloads` counts the server's overload answers so far (`HttpClient.overloads`); a rise halves the width. `work`
+    says how much a job is, where they differ: jobs that take ten times as long tell nothing of the width.
     """
     if not jobs:
         return []
-    run = _Run(list(jobs), worker, max(1, width_limit), overloads or (lambda: 0))
+    run = _Run(list(jobs), worker, max(1, width_limit), overloads or (lambda: 0), work or (lambda _: 1.0))
     return run.all()
 
 
 class _Run(Generic[Job, Result]):
     def __init__(
-        self, jobs: list[Job], worker: Callable[[Job], Result], limit: int, overloads: Callable[[], int]
+        self,
+        jobs: list[Job],
+        worker: Callable[[Job], Result],
+        limit: int,
+        overloads: Callable[[], int],
+        work: Callable[[Job], float],
     ) -> None:
         self.jobs = jobs
         self.worker = worker
         self.limit = min(limit, len(jobs))
         self.overloads = overloads
+        self.work = work
         self.outcomes: list[Outcome[Job, Result] | None] = [None] * len(jobs)
         self.next = 0
-        self.width = Width(min(FIRST_WIDTH, self.limit), self.limit, time.monotonic())
+        self.width = Width(self.limit, time.monotonic())
         self.active = 0
         self.stop: BaseException | None = None
         self.changed = threading.Condition()
@@ -109,7 +114,7 @@ class _Run(Generic[Job, Result]):
                 return
             with self.changed:
                 self.outcomes[index] = outcome
-                if self.width.record(self.overloads(), time.monotonic()):
+                if self.width.record(self.overloads(), time.monotonic(), work=self.work(outcome.job)):
                     self.changed.notify()
 
     def _one(self, job: Job) -> Outcome[Job, Result]:
@@ -117,42 +122,3 @@ class _Run(Generic[Job, Result]):
             return Outcome(job, result=self.worker(job))
         except Exception as error:  # noqa: BLE001 - a failure is an outcome: the caller reads it there
             return Outcome(job, error=error)
-
-
-class Width:
-    """How many at once: a number that is raised while that pays. Times are seconds of any steady clock."""
-
-    def __init__(self, first: int, limit: int, began: float) -> None:
-        self.now = first
-        self.limit = limit
-        self._done = 0
-        self._since = began
-        self._rate = 0.0
-        self._overloads: int | None = None
-        self._settled = False
-
-    def record(self, overloads: int, at: float) -> bool:
-        """Count one finished job; True when the width has changed."""
-        if self._overloads is None:
-            self._overloads = overloads
-        if overloads > self._overloads:
-            self._overloads = overloads
-            self._settled = True
-            return self._set(max(1, self.now // 2), at)
-        self._done += 1
-        if self._settled or self._done < self.now * _WINDOW_JOBS:
-            return False
-        rate = self._done / max(at - self._since, 1e-6)
-        if rate < self._rate * _BETTER:
-            # one more did not pay: go back by one and stay there
-            self._settled = True
-            return self._set(max(1, self.now - 1), at)
-        self._rate = rate
-        return self._set(min(self.limit, self.now + 1), at)
-
-    def _set(self, width: int, at: float) -> bool:
-        changed = width != self.now
-        self.now = width
-        self._done = 0
-        self._since = at
-        return changed

@@ -32,10 +32,10 @@ def create_ml_catalog(
     """
     check_project_name(project_name)
     chosen = settings or load_settings()
-    client, found = connect_server(hostname, chosen, credential)
+    client = connect_server(hostname, chosen, credential)
     catalog_id = client.request("POST", "/ermrest/catalog", expect=(201,), want_json=True).json()["id"]
     address = Address(hostname, str(catalog_id))
-    catalog = Catalog(address, client=client, base_url=client.base_url, settings=chosen, credential=found)
+    catalog = Catalog(address, client=client, base_url=client.base_url, settings=chosen)
     try:
         fill_catalog(catalog, project_name)
         if catalog_alias:

@@ -87,7 +87,7 @@ def lossy(catalog: Catalog) -> Iterator[tuple[Catalog, Lossy]]:
         thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         url = f"http://127.0.0.1:{listening.server_address[1]}"
-        client = HttpClient(url, credential=catalog._credential, timeout=20, retries=3, sleep=lambda _: None)
+        client = HttpClient(url, credential=catalog.client.credential, timeout=20, retries=3, sleep=lambda _: None)
         yield (
             Catalog(catalog.address, client=client, base_url=url, settings=catalog.settings),
             state,

@@ -50,7 +50,7 @@ def older_schema() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def older(settings: Settings) -> Catalog:
-    client, _ = connect_server("embedded", settings)
+    client = connect_server("embedded", settings)
     number = client.request("POST", "/ermrest/catalog", expect=(201,)).json()["id"]
     client.close()
     catalog = open_catalog(Address("embedded", number), settings=settings)

@@ -101,8 +101,7 @@ def test_effects_keep_their_receipt_while_their_payload_stays(journal: Journal) 
     effects.plan_effects(journal, "1-A", [row, two, one])
     effects.note_progress(journal, "1-A", "bytes/1", {"job": "j"})
     effects.mark_delivered(journal, "1-A", [Receipt("bytes/1", {"url": "u"})])
-    effects.mark_failed(journal, "1-A", "bytes/1", "too late")
-    effects.mark_failed(journal, "1-A", "bytes/2", "refused")
+    effects.mark_failed(journal, "1-A", {"bytes/1": "too late", "bytes/2": "refused"})
     assert [item.effect.key for item in effects.undelivered(journal, "1-A")] == ["bytes/2", "rows/Image/x"]
     assert effects.count_effects(journal, "1-A") == {
         EffectState.delivered: (1, 10),

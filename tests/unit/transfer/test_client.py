@@ -13,6 +13,7 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLAuthenticationError,
     DerivaMLCatalogConflict,
     DerivaMLChecksumError,
+    DerivaMLCredentialExpired,
     DerivaMLDataError,
     DerivaMLException,
     DerivaMLNotFoundError,
@@ -117,7 +118,7 @@ def test_a_refused_connection_is_always_tried_again(sleep: Callable[[float], Non
     ("status", "error"),
     [
         ("400 Bad", DerivaMLDataError),
-        ("401 No", DerivaMLAuthenticationError),
+        ("401 No", DerivaMLCredentialExpired),
         ("403 No", DerivaMLAuthenticationError),
         ("404 No", DerivaMLNotFoundError),
         ("409 No", DerivaMLCatalogConflict),

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from deriva_ml_prefect.transfer.parallel import FIRST_WIDTH, Width, run_parallel
+from deriva_ml_prefect.transfer.parallel import run_parallel
 
 
 def test_outcomes_come_in_the_order_of_the_jobs() -> None:
@@ -48,7 +48,7 @@ def test_the_limit_is_kept() -> None:
             now -= 1
 
     run_parallel(range(200), work, width_limit=3)
-    assert FIRST_WIDTH <= most <= 3
+    assert 2 <= most <= 3
 
 
 def test_a_worker_that_ends_the_process_is_heard() -> None:
@@ -58,23 +58,3 @@ def test_a_worker_that_ends_the_process_is_heard() -> None:
 
     with pytest.raises(SystemExit):
         run_parallel(range(20), work)
-
-
-def test_width_grows_while_that_pays_and_goes_back_once() -> None:
-    width, at, seen = Width(2, 16, 0.0), 0.0, []
-    for _ in range(2000):
-        at += 0.1 / min(width.now, 5)
-        if width.record(0, at):
-            seen.append(width.now)
-    assert seen == [3, 4, 5, 6, 5]
-
-
-def test_width_halves_on_overload() -> None:
-    width = Width(8, 16, 0.0)
-    width.record(0, 1.0)
-    assert width.record(1, 1.1)
-    assert width.now == 4
-    assert width.record(3, 1.2)
-    assert width.record(4, 1.3)
-    assert not width.record(5, 1.4)
-    assert width.now == 1
