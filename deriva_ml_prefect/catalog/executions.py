@@ -113,6 +113,11 @@ def swap_status(
     )
 
 
+def give_sign(catalog: Catalog, rid: RID, stored: str | None) -> bool:
+    """Move RMT and nothing else if the row still holds `stored`; False: its status is another one, or it is gone."""
+    return swap_column(catalog, _table(catalog), rid, "Status", expected=stored, target=stored)
+
+
 def write_detail(catalog: Catalog, rid: RID, detail: str | None, *, status: ExecutionStatus | None = None) -> None:
     """Change the message alone. `status` is needed where the catalog keeps the exact status in the message."""
     text = detail if status is None else detail_for(catalog.dialect, status, detail)

@@ -6,6 +6,7 @@
     DERIVA_ML_ALLOW_DIRTY   true: no warning about uncommitted changes (tests only)
     DERIVA_ML_TIMEOUT       seconds for one answer of a catalog   60
     DERIVA_ML_RETRIES       times that a request is sent again    5
+    DERIVA_ML_HEARTBEAT     seconds between two signs of life of a run, told to the catalog; 0: none   60
     DERIVA_ML_RANK          rank of this process in its training; 0 writes, the others read along (launcher's own)
     DERIVA_ML_RANK_TIMEOUT  seconds that a reading rank waits for the execution to begin   600
 
@@ -38,6 +39,8 @@ class Settings:
     """Seconds that one answer of a catalog may take."""
     retries: int = 5
     """Times that a request is sent again after a passing fault."""
+    heartbeat: float = 60.0
+    """Seconds between two signs of life of a run; 0: none are given."""
 
     @property
     def cache(self) -> Path:
@@ -72,6 +75,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         allow_dirty=_flag(env, "DERIVA_ML_ALLOW_DIRTY"),
         timeout=_number(env, "DERIVA_ML_TIMEOUT", 60.0),
         retries=int(_number(env, "DERIVA_ML_RETRIES", 5)),
+        heartbeat=_number(env, "DERIVA_ML_HEARTBEAT", 60.0),
     )
 
 

@@ -168,3 +168,9 @@ def write_workflow(journal: Journal, rid: RID, workflow_rid: RID) -> None:
 def write_owner(journal: Journal, rid: RID, owner: str | None) -> None:
     """Make `owner` the only token that may write the status."""
     journal.write("write_owner", rid=rid, owner=owner)
+
+
+def read_owner(journal: Journal, rid: RID) -> str | None:
+    """The token that may write the status."""
+    row = journal.row("select_owner", rid=rid)
+    return row["owner"] if row else None

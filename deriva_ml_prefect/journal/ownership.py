@@ -2,6 +2,9 @@
 
 The lock is a POSIX record lock: a forked child does not inherit it, and it goes with its process, however that ended.
 Such a lock is lost when its process closes any descriptor of the file, so the file is opened here alone.
+
+Between two machines that share a folder such a lock may say nothing. The note of the owner, `owner.json`, tells its
+machine; its time of change is the owner's last sign of life (`touch`), read by the clock of the file server.
 """
 
 from __future__ import annotations
@@ -11,28 +14,38 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from deriva_ml_prefect.exceptions import DerivaMLOwnershipError
-from deriva_ml_prefect.journal.executions import write_owner
-from deriva_ml_prefect.journal.store import Journal, now
+from deriva_ml_prefect.journal.executions import read_owner, write_owner
+from deriva_ml_prefect.journal.store import Journal, is_on_network, now
 from deriva_ml_prefect.values.rid import RID
 
 LOCK_NAME = "owner.lock"
 NOTE_NAME = "owner.json"
+MISSED = 3
+"""Signs of life that an owner on another machine may miss."""
+_PAUSES = (0.01, 0.02, 0.04, 0.08, 0)
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Who took an execution last. `alive` is what the lock says now."""
+    """Who took an execution last. `alive` is what the lock, or the last sign of life, says now."""
 
     token: str
     pid: int
     host: str
     since: str
     alive: bool
+    elsewhere: bool = False
+    """It is, or was, on another machine: only its signs of life tell."""
 
 
 @dataclass
@@ -45,9 +58,19 @@ _held: dict[tuple[int, Path], _Held] = {}
 _held_lock = threading.Lock()
 
 
-def take(journal: Journal, folder: Path, rid: RID) -> str:
+def _after_fork() -> None:
+    """A thread of the parent may have held the lock at the fork."""
+    global _held_lock
+    _held_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def take(journal: Journal, folder: Path, rid: RID, *, heartbeat: float = 0) -> str:
     """Become the owner of an execution; its folder holds the lock. Taking what this process owns gives the same token.
 
+    `heartbeat`: seconds between two calls of `touch` that the owner promises; 0: it promises none.
     Raises DerivaMLOwnershipError naming the owner when another process has it.
     """
     path = folder.absolute() / LOCK_NAME
@@ -58,36 +81,100 @@ def take(journal: Journal, folder: Path, rid: RID) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as e:
+            _lock(descriptor, folder, rid)
+            _refuse_other_machine(folder, rid)
+        except BaseException:
             os.close(descriptor)
-            owner = _read_note(folder)
-            who = f"process {owner.pid} on {owner.host}, since {owner.since}" if owner else "another process"
-            raise DerivaMLOwnershipError(
-                f"Execution {rid} is owned by {who}, which is alive. Wait until it ends, or end it, and try again."
-            ) from e
+            raise
         held = _Held(descriptor, str(uuid.uuid4()))
         _held[os.getpid(), path] = held
-        note = {"token": held.token, "pid": os.getpid(), "host": socket.gethostname(), "since": now()}
-        temporary = folder / f"{NOTE_NAME}.tmp"
-        temporary.write_text(json.dumps(note), encoding="utf-8")
-        temporary.replace(folder / NOTE_NAME)
+        _write_note(
+            folder,
+            {
+                "token": held.token,
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "boot": _boot(),
+                "since": now(),
+                "heartbeat": heartbeat,
+            },
+        )
         write_owner(journal, rid, held.token)
         return held.token
 
 
+def _lock(descriptor: int, folder: Path, rid: RID) -> None:
+    for pause in _PAUSES:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            # who only looks whether it is locked has it for a moment
+            time.sleep(pause)
+        else:
+            return
+    owner = _owner(_read_note(folder), alive=True)
+    who = f"process {owner.pid} on {owner.host}, since {owner.since}" if owner else "another process"
+    raise DerivaMLOwnershipError(
+        f"Execution {rid} is owned by {who}, which is alive. Wait until it ends, or end it, and try again."
+    )
+
+
+def _refuse_other_machine(folder: Path, rid: RID) -> None:
+    note = _read_note(folder)
+    if note is None or not _is_elsewhere(note, folder) or not _gives_signs(note, folder):
+        return
+    who = f"process {note['pid']} on {note['host']}, since {note['since']}"
+    if note.get("heartbeat"):
+        when = f"It is free {MISSED * note['heartbeat']:.0f} s after its last sign of life."
+    else:
+        when = f"It gives no signs of life, so if that machine is gone for good, delete {folder / NOTE_NAME}."
+    raise DerivaMLOwnershipError(
+        f"Execution {rid} is owned by {who}, another machine that uses this folder. Wait until it ends, or end it "
+        f"there, and try again. {when}"
+    )
+
+
 def release(folder: Path) -> None:
-    """Give the lock back; the note of the last owner stays."""
+    """Give the lock back; the note of the last owner stays, and says that it has ended."""
     with _held_lock:
         held = _held.pop((os.getpid(), folder.absolute() / LOCK_NAME), None)
-        if held:
-            os.close(held.descriptor)
+        if held is None:
+            return
+        note = _read_note(folder)
+        if note is not None and note["token"] == held.token:
+            _write_note(folder, {**note, "ended": now()})
+        os.close(held.descriptor)
 
 
 def owns(folder: Path) -> bool:
     """Whether this very process holds the lock."""
+    return held_token(folder) is not None
+
+
+def held_token(folder: Path) -> str | None:
+    """The token under which this very process holds the lock."""
     with _held_lock:
-        return (os.getpid(), folder.absolute() / LOCK_NAME) in _held
+        held = _held.get((os.getpid(), folder.absolute() / LOCK_NAME))
+        return held.token if held else None
+
+
+def check_not_taken_over(journal: Journal, folder: Path, rid: RID) -> None:
+    """Raise DerivaMLOwnershipError when this process took the execution and another one has done so since."""
+    token = held_token(folder)
+    if token is not None and read_owner(journal, rid) != token:
+        raise taken_over(rid)
+
+
+def taken_over(rid: RID) -> DerivaMLOwnershipError:
+    return DerivaMLOwnershipError(
+        f"Execution {rid} has been taken over by another process; this one writes nothing more of it. "
+        f"Look at it with `deriva-ml-prefect show {rid}`."
+    )
+
+
+def touch(folder: Path) -> None:
+    """Give a sign of life to other machines that use this folder."""
+    os.utime(folder / NOTE_NAME)
 
 
 def held_before_fork() -> list[Path]:
@@ -99,10 +186,12 @@ def held_before_fork() -> list[Path]:
 
 def owner_of(folder: Path) -> Owner | None:
     """The last owner of an execution and whether it lives; None when nobody ever took it."""
-    owner = _read_note(folder)
-    if owner is None:
+    note = _read_note(folder)
+    if note is None:
         return None
-    return Owner(owner.token, owner.pid, owner.host, owner.since, alive=_is_locked(folder))
+    elsewhere = _is_elsewhere(note, folder)
+    alive = _is_locked(folder) or (elsewhere and _gives_signs(note, folder))
+    return _owner(note, alive=alive, elsewhere=elsewhere)
 
 
 def _is_locked(folder: Path) -> bool:
@@ -123,9 +212,59 @@ def _is_locked(folder: Path) -> bool:
     return False
 
 
-def _read_note(folder: Path) -> Owner | None:
+def _is_elsewhere(note: Mapping[str, Any], folder: Path) -> bool:
+    """Whether the note was written on another machine. Containers of one machine share its locks and its boot."""
+    if note.get("boot") and note["boot"] == _boot():
+        return False
+    if note["host"] != socket.gethostname():
+        return True
+    # a machine that was started again, unless several of one name share the folder
+    return bool(note.get("boot")) and is_on_network(folder)
+
+
+def _gives_signs(note: Mapping[str, Any], folder: Path) -> bool:
+    """Whether an owner on another machine has not ended, and has given a sign of life in time."""
+    if note.get("ended"):
+        return False
+    seconds = note.get("heartbeat", 0)
+    return not seconds or _age(folder) <= MISSED * seconds
+
+
+def _age(folder: Path) -> float:
+    """Seconds since the last sign of life, both ends by the clock that stamps the files of the folder."""
+    probe = folder / f"clock.{os.getpid()}.{threading.get_ident()}"
+    probe.touch()
+    try:
+        return probe.stat().st_mtime - (folder / NOTE_NAME).stat().st_mtime
+    finally:
+        probe.unlink()
+
+
+@cache
+def _boot() -> str | None:
+    """Names this start of this machine's kernel; None where there is no such name."""
+    try:
+        return _BOOT.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+
+
+def _write_note(folder: Path, note: Mapping[str, Any]) -> None:
+    temporary = folder / f"{NOTE_NAME}.tmp"
+    temporary.write_text(json.dumps(dict(note)), encoding="utf-8")
+    temporary.replace(folder / NOTE_NAME)
+
+
+def _read_note(folder: Path) -> dict[str, Any] | None:
     try:
         note = json.loads((folder / NOTE_NAME).read_text(encoding="utf-8"))
-        return Owner(note["token"], note["pid"], note["host"], note["since"], alive=False)
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError):
         return None
+    complete = isinstance(note, dict) and {"token", "pid", "host", "since"} <= set(note)
+    return note if complete else None
+
+
+def _owner(note: Mapping[str, Any] | None, *, alive: bool, elsewhere: bool = False) -> Owner | None:
+    if note is None:
+        return None
+    return Owner(note["token"], note["pid"], note["host"], note["since"], alive=alive, elsewhere=elsewhere)

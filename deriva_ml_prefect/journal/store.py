@@ -16,10 +16,22 @@ from deriva_ml_prefect.journal.queries import schema, sql
 
 SCHEMA_VERSION = 1
 FILE_NAME = "journal.db"
-_NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "gpfs", "lustre", "beegfs", "fuse.sshfs", "9p", "ceph"}
+_NETWORK_FILE_SYSTEMS = {
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "gpfs", "lustre", "beegfs", "fuse.sshfs", "9p", "ceph",
+    "virtiofs", "ocfs2", "gfs2", "afs", "glusterfs", "fuse.glusterfs", "fuse.ceph", "fuse.juicefs", "fuse.s3fs",
+}  # fmt: skip
 
 _open: dict[tuple[int, Path], Journal] = {}
 _open_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """A thread of the parent may have held the lock at the fork."""
+    global _open_lock
+    _open_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def now() -> str:

@@ -13,6 +13,7 @@ from deriva_ml_prefect.journal import executions, ownership
 from deriva_ml_prefect.journal.executions import Step
 from deriva_ml_prefect.phases.context import Context, check_writable, entry_of, journal_of
 from deriva_ml_prefect.phases.door import door_of
+from deriva_ml_prefect.phases.heartbeat import hold
 from deriva_ml_prefect.phases.scrubbing import scrubber
 from deriva_ml_prefect.values.status import ExecutionStatus, check_transition
 
@@ -29,19 +30,31 @@ def advance(context: Context, target: ExecutionStatus, detail: str | None = None
     Raises InvalidTransitionError, DerivaMLOwnershipError (somebody else wrote the status), DerivaMLOfflineError.
     """
     check_writable(context)
-    journal = journal_of(context)
-    check_transition(entry_of(context).status, target, subject=f"Execution {context.rid}")
-    token = ownership.take(journal, context.folder, context.rid)
     text = scrubber(context.home).text(detail) if detail else None
     if text is not None and len(text) > MAX_DETAIL:
         text = text[: MAX_DETAIL - 1] + "…"
-    executions.write_status(journal, context.rid, target, text, owner=token)
+    _record(context, target, text)
     try:
         send_steps(context)
     except DerivaMLOfflineError as e:
         if not patient:
             raise
         logger.warning("The catalog was not told that execution %s is %s; it will be. (%s)", context.rid, target, e)
+
+
+def _record(context: Context, target: ExecutionStatus, text: str | None) -> None:
+    """Check the edge and write it as the owner, in one transaction; who may not write it owns no more than before."""
+    journal = journal_of(context)
+    owned = ownership.owns(context.folder)
+    token = hold(context)
+    try:
+        with journal.transaction():
+            check_transition(entry_of(context).status, target, subject=f"Execution {context.rid}")
+            executions.write_status(journal, context.rid, target, text, owner=token)
+    except BaseException:
+        if not owned:
+            ownership.release(context.folder)
+        raise
 
 
 def send_steps(context: Context) -> None:

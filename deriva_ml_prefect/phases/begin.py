@@ -29,6 +29,7 @@ from deriva_ml_prefect.phases.checkpoint import take_over_checkpoints
 from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import version_facts
+from deriva_ml_prefect.phases.heartbeat import hold
 from deriva_ml_prefect.phases.launch import announce, find_launch, join_forked, join_launch, next_note
 from deriva_ml_prefect.phases.lease import lease_rids
 from deriva_ml_prefect.phases.record import link_name, upload_metadata
@@ -126,7 +127,7 @@ def _take_up(request: Request, settings: Settings, journal: Journal) -> Context 
             flow_run_id=request.flow_run_id,
             attempt=len(rids),
         )
-        ownership.take(journal, context.folder, context.rid)
+        hold(context)
         return context
     if request.attempt > 1:
         _refuse_lost_journal(request, journal)
@@ -198,7 +199,7 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
         if request.flow_run_id:
             flow_runs.bind_flow_run(journal, request.flow_run_id, attempt, context.rid)
         flow_runs.drop_lease(journal, purpose)
-    ownership.take(journal, context.folder, context.rid)
+    hold(context)
     return complete_beginning(context)
 
 
@@ -343,5 +344,5 @@ def _begin_dry(request: Request, settings: Settings) -> Context:
     context = Context(
         DRY_RUN_RID, request.address, settings.home, workspace, dry_run=True, flow_run_id=request.flow_run_id
     )
-    ownership.take(journal, context.folder, context.rid)
+    hold(context)
     return context

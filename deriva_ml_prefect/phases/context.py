@@ -66,13 +66,17 @@ def writer_elsewhere(context: Context) -> str | None:
 
 
 def check_writable(context: Context) -> None:
-    """Raise DerivaMLReadOnlyError, naming the writer, in a process that only takes part in an execution."""
+    """Raise DerivaMLReadOnlyError, naming the writer, in a process that only takes part in an execution.
+
+    An owner that another process has taken over from gets DerivaMLOwnershipError.
+    """
     writer = writer_elsewhere(context)
     if writer is not None:
         raise DerivaMLReadOnlyError(
             f"Execution {context.rid} is written by {writer}; this process only takes part in it and may read. Write "
             "there (`if rank == 0:`), or hand the result over to that process."
         )
+    ownership.check_not_taken_over(journal_of(context), context.folder, context.rid)
 
 
 def catalog_of(context: Context) -> Catalog:

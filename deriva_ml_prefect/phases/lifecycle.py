@@ -16,6 +16,7 @@ from deriva_ml_prefect.phases.close import close_execution
 from deriva_ml_prefect.phases.context import Context, entry_of, journal_of, writer_elsewhere
 from deriva_ml_prefect.phases.download import download_inputs
 from deriva_ml_prefect.phases.flush import flush_features
+from deriva_ml_prefect.phases.heartbeat import hold
 from deriva_ml_prefect.phases.run import describe_error, finish, needs_user_code, run_user_code
 from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.phases.stage import stage_outputs
@@ -125,7 +126,7 @@ def _open_upload(context: Context) -> bool:
         ):
             return False
         case _S.Pending_Upload:
-            ownership.take(journal, context.folder, context.rid)
+            hold(context)
             return True
         case _S.Running if ownership.owns(context.folder) and entry.user_code == "started" and not _was_killed(context):
             finish(context)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.journal import executions, inputs
 from deriva_ml_prefect.journal.files import StagedFile, read_file
 from deriva_ml_prefect.phases.checkpoint import continued_from
@@ -18,6 +19,7 @@ from deriva_ml_prefect.phases.upload import upload_files
 from deriva_ml_prefect.provenance.environment import environment_snapshot
 from deriva_ml_prefect.provenance.lockfile import find_lockfile
 from deriva_ml_prefect.provenance.uncommitted import uncommitted_code
+from deriva_ml_prefect.values.liveness import promise_of_signs
 from deriva_ml_prefect.values.names import ExecMetadataType, MLAsset
 from deriva_ml_prefect.values.status import Outcome
 
@@ -62,7 +64,7 @@ def _beginning(context: Context) -> list[MetadataFile]:
         MetadataFile(
             "configuration.json",
             ExecMetadataType.deriva_config,
-            "Configuration of the execution",
+            f"Configuration of the execution. {promise_of_signs(load_settings().heartbeat)}".strip(),
             _json(dict(entry.configuration)),
         ),
         MetadataFile(

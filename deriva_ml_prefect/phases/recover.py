@@ -16,6 +16,7 @@ from deriva_ml_prefect.phases.begin import complete_beginning
 from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import download_inputs
+from deriva_ml_prefect.phases.heartbeat import hold
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.reconciliation import Winner, reconcile
 from deriva_ml_prefect.values.rid import RID, check_rid
@@ -42,7 +43,7 @@ def resume(address: Address, rid: RID) -> Context:
         raise _unknown(rid, workspace=str(workspace))
     context = _context(settings, address, journal, entry)
     was_dead = not ownership.owns(context.folder)
-    ownership.take(journal, context.folder, rid)
+    hold(context)
     _reconcile(context)
     manifest.rewrite(context.folder, rid, files.list_files(journal, rid))
     if entry_of(context).status is _S.Created:
@@ -187,7 +188,7 @@ def note_lost_owner(address: Address, rid: RID) -> bool:
     if (entry.status_detail or "").startswith("owner lost"):
         return False
     context = _context(settings, address, journal, entry)
-    ownership.take(journal, context.folder, rid)
+    hold(context)
     try:
         advance(
             context, entry.status, f"owner lost at {now()}; resume with: deriva-ml-prefect resume {rid}", patient=True
@@ -220,7 +221,7 @@ def note_end(address: Address, flow_run_id: str, *, ended: str, message: str) ->
     if owner and owner.alive and not mine:
         return
     if ended == "cancelled" or mine:
-        ownership.take(journal, context.folder, context.rid)
+        hold(context)
         target = _end_status(entry, ended)
         if target is not None:
             advance(context, target, message, patient=True)

@@ -20,6 +20,7 @@ from deriva_ml_prefect.exceptions import DerivaMLValidationError
 from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
+from deriva_ml_prefect.journal import ownership
 from deriva_ml_prefect.journal.effects import Planned
 from deriva_ml_prefect.phases.context import Context, catalog_of, journal_of
 from deriva_ml_prefect.transfer.hashing import FileFacts
@@ -66,6 +67,7 @@ Told = Callable[[int], None]
 
 def send(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Receipt:
     """Send one effect; the receipt says that it is certainly there."""
+    ownership.check_not_taken_over(journal_of(context), context.folder, context.rid)
     payload = planned.effect.payload
     facts = _SENDERS[payload["kind"]](context, planned, options, told)
     return Receipt(planned.effect.key, facts)

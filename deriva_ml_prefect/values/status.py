@@ -52,6 +52,9 @@ TRANSITIONS: dict[tuple[ExecutionStatus, ExecutionStatus], str] = {
 }
 """Every legal edge and what it means; all others raise InvalidTransitionError."""
 
+SETTLED = frozenset({_S.Uploaded, _S.Failed, _S.Aborted})
+"""Statuses in which no process has to be at work for the execution to be as it says."""
+
 TERMINAL = frozenset({_S.Aborted})
 """Statuses that nothing leaves. (Uploaded is an end too, but an additive upload may leave it.)"""
 
