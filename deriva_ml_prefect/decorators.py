@@ -316,32 +316,11 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
                 return _result(plan.code.fn(*bound.args, **bound.kwargs))
             if not dry_run:
                 _link(execution)
-            return _as_subflow(plan.code, bound)
+            # the thread that sends heartbeats costs each flow a second at its end, and the flow around sends them
+            with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+                return _result(plan.code(*bound.args, **bound.kwargs))
 
-    outage.endured()
     return conduct(request, user_code, call=run_phase if in_flow else directly).result
-
-
-def _as_subflow(code: Flow[..., Any], bound: inspect.BoundArguments) -> Any:
-    """Call the user's code as a flow in this one; what it returned is the result, whatever Prefect wants after that."""
-    called: list[Any] = []
-    token = _progress.set(called)
-    try:
-        if outage.is_away():
-            return _result(code.fn(*bound.args, **bound.kwargs))
-        # the thread that sends heartbeats costs each flow a second at its end, and the flow around sends them
-        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-            return _result(code(*bound.args, **bound.kwargs))
-    except PrefectSignal:
-        if len(called) < _RETURNED:
-            raise
-        return called[-1]
-    except Exception:
-        with outage.forgiven():
-            if called:
-                raise
-    finally:
-        _progress.reset(token)
 
 
 def _result(value: Any) -> Any:
