@@ -14,8 +14,10 @@ from deriva_ml_prefect.ml.asset_file import AssetFacts, AssetFilePath
 from deriva_ml_prefect.ml.dataset import Dataset
 from deriva_ml_prefect.ml.workflow import RecordedWorkflow
 from deriva_ml_prefect.questions.inputs_and_outputs import InputDataset, execution_assets, input_datasets
+from deriva_ml_prefect.questions.liveness import with_liveness
 from deriva_ml_prefect.questions.nesting import nested_executions
 from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.liveness import Liveness
 from deriva_ml_prefect.values.names import AssetRole, MLAsset
 from deriva_ml_prefect.values.records import AssetRecord, ExecutionRecord
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -63,6 +65,16 @@ class RecordedExecution:
     def modified(self) -> str:
         """RMT: the last change, heartbeats included."""
         return self.record.modified
+
+    @property
+    def liveness(self) -> Liveness | None:
+        """Whether its process was at work when this was read: alive, silent, dead or settled."""
+        return self.record.liveness
+
+    @property
+    def last_sign_of_life(self) -> str | None:
+        """When its process was last known to be at work, ISO 8601."""
+        return self.record.last_sign_of_life
 
     @property
     def durations(self) -> Mapping[str, str]:
@@ -212,4 +224,5 @@ def lookup(address: Address, execution_rid: str) -> RecordedExecution:
     record = executions.read_execution(catalog_for(address), execution_rid)
     if record is None:
         raise DerivaMLNotFoundError(f"Catalog {address} has no execution {execution_rid}.")
+    (record,) = with_liveness(address, [record])
     return RecordedExecution(address, record)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deriva_ml_prefect.questions.execution_summary import ExecutionSummary
+from deriva_ml_prefect.values.liveness import Liveness
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 
@@ -19,6 +20,9 @@ def render_execution(summary: ExecutionSummary) -> str:
         f"- **Status:** {record.status}" + (f" — {_cell(record.status_detail)}" if record.status_detail else ""),
         f"- **Outcome of the code:** {_cell(summary.outcome)}",
     ]
+    if record.liveness not in (None, Liveness.settled):
+        since = f" (last sign of life at {_cell(record.last_sign_of_life or '')})"
+        lines.append(f"- **Its process is:** {record.liveness}{since}")
     if record.description:
         lines.append(f"- **Description:** {_cell(record.description)}")
     if summary.workflow:
@@ -46,9 +50,8 @@ def _local(summary: ExecutionSummary) -> list[str]:
     local = summary.local
     if local is None or summary.execution.status in (ExecutionStatus.Uploaded, ExecutionStatus.Aborted):
         return []
-    process = "at work" if local.owner_alive else "gone"
     waiting = f"{local.files_waiting} files and {local.features_waiting} feature values wait in {local.folder}"
-    lines = [f"- **Its process is {process}:** {waiting}"]
+    lines = [f"- **On this machine:** {waiting}"]
     if not local.owner_alive and local.user_code != "idle":
         lines.append(f"- **Finish it with:** `deriva-ml-prefect resume {summary.execution.rid}`")
     return lines

@@ -64,13 +64,14 @@ def _beginning(context: Context) -> list[MetadataFile]:
         MetadataFile(
             "configuration.json",
             ExecMetadataType.deriva_config,
-            f"Configuration of the execution. {promise_of_signs(load_settings().heartbeat)}".strip(),
+            "Configuration of the execution",
             _json(dict(entry.configuration)),
         ),
         MetadataFile(
             f"environment_snapshot_{began}.txt",
             ExecMetadataType.runtime_env,
-            "Machine, interpreter and packages of the run",
+            # equal files share one row: this one holds the variable that the promise comes from
+            f"Machine, interpreter and packages of the run. {promise_of_signs(load_settings().heartbeat)}".strip(),
             _json(environment_snapshot(scrubber(context.home))),
         ),
     ]

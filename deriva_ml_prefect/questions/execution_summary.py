@@ -17,6 +17,7 @@ from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
 from deriva_ml_prefect.questions.inputs_and_outputs import InputDataset, execution_assets, input_datasets
+from deriva_ml_prefect.questions.liveness import with_liveness
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import AssetRole
 from deriva_ml_prefect.values.records import AssetRecord, ExecutionRecord, WorkflowRecord
@@ -81,6 +82,7 @@ def summarize_execution(address: Address, rid: RID) -> ExecutionSummary:
         raise DerivaMLNotFoundError(
             f"Catalog {address} has no execution {rid}. Check the RID, and the catalog with --host and --catalog."
         )
+    (record,) = with_liveness(address, [record])
     outputs = execution_assets(catalog, rid, AssetRole.output)
     return ExecutionSummary(
         address=address,

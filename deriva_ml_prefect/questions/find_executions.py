@@ -7,6 +7,7 @@ from datetime import datetime
 from deriva_ml_prefect.catalog import executions, vocabulary, workflows
 from deriva_ml_prefect.catalog.connection import catalog_for
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
+from deriva_ml_prefect.questions.liveness import with_liveness
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import MLVocab
 from deriva_ml_prefect.values.records import ExecutionRecord
@@ -28,13 +29,14 @@ def find_executions(
     `workflow` is a RID, URL or checksum; `workflow_type` a term of Workflow_Type or a synonym; `since` a time, in local
     time if it names no zone.
     """
-    return executions.list_executions(
+    found = executions.list_executions(
         catalog_for(address),
         workflow_rids=_workflows(address, workflow, workflow_type),
         status=_status(status),
         since=_moment(since),
         limit=limit,
     )
+    return with_liveness(address, found)
 
 
 def workflow_executions(address: Address, workflow: str) -> list[RID]:

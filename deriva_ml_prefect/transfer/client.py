@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -67,6 +69,7 @@ class HttpClient:
         self._lock = threading.Lock()
         self._own = threading.local()
         self._pool: httpx.Client | None = None
+        self._dated = ("", 0.0)
 
     def __repr__(self) -> str:
         return f"HttpClient({self.base_url!r})"
@@ -83,6 +86,15 @@ class HttpClient:
 
     def _patience(self) -> int:
         return int(getattr(self._own, "retries", self.retries))
+
+    def server_time(self) -> datetime | None:
+        """The time by the server's clock, from its last answer, to the second; None before the first one."""
+        text, at = self._dated
+        try:
+            then = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        return then + timedelta(seconds=time.monotonic() - at)
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
@@ -208,6 +220,7 @@ class HttpClient:
         self._count()
         response = self._client().send(self._build(method, path, headers, body, timeout))
         self._count_overload(response.status_code)
+        self._dated = (response.headers.get("date", ""), time.monotonic())
         return Answer(
             response.status_code, _lower(response.headers), response.content, f"{method} {path}", attempts=attempt
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from deriva_ml_prefect.values.liveness import Liveness
 from deriva_ml_prefect.values.rid import RID
 from deriva_ml_prefect.values.status import ExecutionStatus
 from deriva_ml_prefect.values.version import DatasetVersion
@@ -29,6 +30,10 @@ class ExecutionRecord:
     """RMT: the time of the last change, heartbeats included."""
     durations: Mapping[str, str] = field(default_factory=dict)
     """By phase (`execution`, `download`, `upload`), as deriva-ml writes them: `0.0H 1.0min 2.3456sec`."""
+    liveness: Liveness | None = None
+    """Whether its process is at work, where that was asked for (`questions.liveness`)."""
+    last_sign_of_life: str | None = None
+    """ISO 8601 with offset; given with `liveness`."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,127 @@
+"""Alive, silent, dead or settled: on the machine by the lock, elsewhere by the signs that were promised."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deriva_ml_prefect.catalog import executions
+from deriva_ml_prefect.catalog.connection import catalog_for
+from deriva_ml_prefect.ml.deriva_ml import DerivaML
+from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.pages.execution_page import render_execution
+from deriva_ml_prefect.transfer.client import HttpClient
+from deriva_ml_prefect.values.liveness import Liveness
+
+Begin = Callable[..., Execution]
+WaitFor = Callable[[Callable[[], Any]], Any]
+L = Liveness
+
+
+@pytest.fixture
+def elsewhere(ml: DerivaML, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], DerivaML]:
+    """The catalog, seen from a machine whose home knows none of the executions; its own clock is a day off."""
+
+    def look() -> DerivaML:
+        other = tmp_path / "other home"
+        other.mkdir(exist_ok=True)
+        embedded = Path(os.environ["DERIVA_ML_HOME"]) / "embedded"
+        if not (other / "embedded").exists():
+            (other / "embedded").symlink_to(embedded.resolve())
+        monkeypatch.setenv("DERIVA_ML_HOME", str(other))
+        return DerivaML("embedded", ml.catalog_id)
+
+    return look
+
+
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """What the server's clock says is moved on: its answers are that much younger than the rows."""
+    original = HttpClient.server_time
+
+    def moved(client: HttpClient) -> Any:
+        present = original(client)
+        assert present is not None
+        return present + timedelta(seconds=seconds)
+
+    monkeypatch.setattr(HttpClient, "server_time", moved)
+
+
+def test_killed_run_is_dead_at_once_on_its_machine(
+    begin: Begin, ml: DerivaML, fork: Callable[..., Any], tmp_path: Path, wait_for: WaitFor
+) -> None:
+    ready = tmp_path / "ready"
+
+    def child() -> None:
+        exe = begin()
+        exe.execution_start()
+        ready.write_text(exe.execution_rid)
+        signal.pause()
+
+    process = fork(child)
+    rid = wait_for(lambda: ready.exists() and ready.read_text())
+    assert ml.lookup_execution(rid).liveness is L.alive
+    process.kill()
+    found = ml.lookup_execution(rid)
+    assert found.liveness is L.dead
+    assert found.last_sign_of_life is not None
+    assert [each.liveness for each in ml.find_executions(status="Running") if each.rid == rid] == [L.dead]
+    page = render_execution(ml.summarize_execution(rid))
+    assert f"- **Its process is:** dead (last sign of life at {found.last_sign_of_life[:10]}" in page
+
+
+def test_settled_needs_no_process(begin: Begin, ml: DerivaML) -> None:
+    exe = begin()
+    with exe:
+        pass
+    exe.upload_execution_outputs()
+    assert ml.lookup_execution(exe.rid).liveness is L.settled
+
+
+def test_elsewhere_three_promised_signs_tell(
+    begin: Begin, elsewhere: Callable[[], DerivaML], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exe = begin()
+    exe.execution_start()
+    there = elsewhere()
+    assert there.lookup_execution(exe.rid).liveness is L.alive
+    later(monkeypatch, 170)
+    assert there.lookup_execution(exe.rid).liveness is L.alive
+    later(monkeypatch, 15)
+    found = there.lookup_execution(exe.rid)
+    assert (found.liveness, found.last_sign_of_life) == (L.dead, found.modified)
+    assert executions.give_sign(catalog_for(there.address), exe.rid, "Running")
+    later(monkeypatch, -185)
+    assert there.lookup_execution(exe.rid).liveness is L.alive
+
+
+def test_run_that_promised_nothing_is_never_called_dead(
+    begin: Begin, elsewhere: Callable[[], DerivaML], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DERIVA_ML_HEARTBEAT", "0")
+    exe = begin()
+    exe.execution_start()
+    there = elsewhere()
+    later(monkeypatch, 86_400)
+    assert there.lookup_execution(exe.rid).liveness is L.silent
+
+
+def test_clock_of_the_reader_does_not_count(
+    begin: Begin, elsewhere: Callable[[], DerivaML], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import time
+
+    exe = begin()
+    exe.execution_start()
+    there = elsewhere()
+    original = time.time
+    monkeypatch.setattr(time, "time", lambda: original() + 86_400)
+    assert there.lookup_execution(exe.rid).liveness is L.alive
+    present = catalog_for(there.address).client.server_time()
+    assert present is not None
+    assert abs(present.timestamp() - original()) < 30
