@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deriva_ml_prefect.journal.store import Journal
+from deriva_ml_prefect.journal.store import Journal, now
 from deriva_ml_prefect.values.rid import RID
 
 
@@ -29,7 +29,7 @@ class StagedFile:
     metadata: Mapping[str, Any]
     description: str
     status: str = "pending"
-    """`pending`, `uploaded` or `failed`."""
+    """`pending`, `uploaded`, `failed`, or `wanting`: it cannot be uploaded as it is, `error` says why."""
     length: int | None = None
     md5: str | None = None
     modified_ns: int | None = None
@@ -116,10 +116,43 @@ def seal_file(journal: Journal, rid: RID, key: str, *, length: int, md5: str, mo
 
 def mark_uploaded(journal: Journal, rid: RID, uploaded: Mapping[str, tuple[str, RID]]) -> None:
     """Bytes, row and associations are in the catalog: key → (URL, RID of the asset row)."""
+    if uploaded:
+        moment = now()
+        journal.write_many(
+            "mark_asset_uploaded",
+            (
+                {"execution_rid": rid, "key": key, "url": url, "rid": asset_rid, "now": moment}
+                for key, (url, asset_rid) in uploaded.items()
+            ),
+        )
+
+
+def mark_failed(journal: Journal, rid: RID, reasons: Mapping[str, str]) -> None:
+    """Files that were not delivered: key → reason."""
+    _write_problems(journal, rid, reasons, "failed")
+
+
+def mark_wanting(journal: Journal, rid: RID, reasons: Mapping[str, str]) -> None:
+    """Exactly these of the unsent files cannot be uploaded as they are (key → reason); the others are pending."""
     with journal.transaction():
-        for key, (url, asset_rid) in uploaded.items():
-            journal.write("mark_asset_uploaded", execution_rid=rid, key=key, url=url, rid=asset_rid)
+        journal.write("clear_wanting", execution_rid=rid)
+        _write_problems(journal, rid, reasons, "wanting")
 
 
-def mark_failed(journal: Journal, rid: RID, key: str, error: str) -> None:
-    journal.write("mark_asset_failed", execution_rid=rid, key=key, error=error)
+def _write_problems(journal: Journal, rid: RID, reasons: Mapping[str, str], status: str) -> None:
+    if reasons:
+        moment = now()
+        journal.write_many(
+            "write_asset_problem",
+            (
+                {"execution_rid": rid, "key": key, "status": status, "error": reason, "now": moment}
+                for key, reason in reasons.items()
+            ),
+        )
+
+
+def remove_file(journal: Journal, rid: RID, key: str) -> None:
+    """Forget a registered file that is not in the catalog, and the plan to send its bytes."""
+    with journal.transaction():
+        journal.write("delete_asset", execution_rid=rid, key=key)
+        journal.write("drop_effect", execution_rid=rid, key=f"bytes/{key}")

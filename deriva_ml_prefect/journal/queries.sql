@@ -123,10 +123,19 @@ UPDATE execution_state__assets SET length = :length, md5 = :md5, modified_ns = :
 UPDATE execution_state__assets SET status = 'uploaded', url = :url, rid = :rid, error = NULL, updated_at = :now
 WHERE execution_rid = :execution_rid AND key = :key;
 
--- name: mark_asset_failed
--- It was not delivered, for this reason.
-UPDATE execution_state__assets SET status = 'failed', error = :error, updated_at = :now
+-- name: write_asset_problem
+-- It was not delivered, or cannot be, for this reason.
+UPDATE execution_state__assets SET status = :status, error = :error, updated_at = :now
 WHERE execution_rid = :execution_rid AND key = :key AND status <> 'uploaded';
+
+-- name: clear_wanting
+-- What could not be uploaded as it was is looked at anew.
+UPDATE execution_state__assets SET status = 'pending', error = NULL
+WHERE execution_rid = :execution_rid AND status = 'wanting';
+
+-- name: delete_asset
+-- The file is not to be uploaded after all.
+DELETE FROM execution_state__assets WHERE execution_rid = :execution_rid AND key = :key AND status <> 'uploaded';
 
 -- name: insert_feature
 -- Stage one feature value.

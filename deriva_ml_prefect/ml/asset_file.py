@@ -32,13 +32,21 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]
 
     _facts: AssetFacts
     _describe: Describe | None
+    _unregister: Callable[[], None] | None
 
     @classmethod
-    def of(cls, path: Path, facts: AssetFacts, describe: Describe | None = None) -> AssetFilePath:
-        """`path` with its facts; `describe` is given for registered files, whose description may still change."""
+    def of(
+        cls,
+        path: Path,
+        facts: AssetFacts,
+        describe: Describe | None = None,
+        unregister: Callable[[], None] | None = None,
+    ) -> AssetFilePath:
+        """`path` with its facts; `describe` and `unregister` are given for registered files, which may still change."""
         made: AssetFilePath = super()._from_parts((path,)) if sys.version_info < (3, 12) else cls(path)
         made._facts = facts
         made._describe = describe
+        made._unregister = unregister
         return made
 
     def with_segments(self, *segments: Any) -> Path:
@@ -114,6 +122,12 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]
     def set_description(self, description: str) -> None:
         """Replace the description, after registration and before the upload."""
         self._change(description=description)
+
+    def unregister(self) -> None:
+        """Drop the registration of a file that is not in the catalog yet: it is not uploaded, nor waited for."""
+        if self._unregister is None:
+            raise DerivaMLReadOnlyError(f"{self} is not a registered output of a running execution.")
+        self._unregister()
 
     def _change(self, **values: Any) -> None:
         if self._describe is None:

@@ -374,7 +374,10 @@ class Execution:
         def describe(**values: Any) -> None:
             stage.describe_file(self.context, file.key, **values)
 
+        def unregister() -> None:
+            stage.unregister_file(self.context, file.key)
+
         facts = AssetFacts(
             file.asset_table, file.file_name, file.asset_types, file.metadata, file.description, file.rid
         )
-        return AssetFilePath.of(file.path, facts, describe)
+        return AssetFilePath.of(file.path, facts, describe, unregister)

@@ -6,7 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from deriva_ml_prefect.exceptions import DerivaMLCredentialExpired, DerivaMLException, DerivaMLOfflineError
+from deriva_ml_prefect.exceptions import (
+    DerivaMLCredentialExpired,
+    DerivaMLDataError,
+    DerivaMLException,
+    DerivaMLNotFoundError,
+    DerivaMLOfflineError,
+)
 from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal.effects import Planned
 from deriva_ml_prefect.journal.store import Journal
@@ -145,6 +151,7 @@ def _failure(outcome: Outcome[Planned, Receipt]) -> Failure:
         str(error) if isinstance(error, _HeldBack) else f"{type(error).__name__}: {error}",
         transient=isinstance(cause, DerivaMLOfflineError),
         retry_after=cause.retry_after if isinstance(cause, DerivaMLOfflineError) else 0.0,
+        of_values=isinstance(cause, DerivaMLDataError) and not isinstance(cause, DerivaMLNotFoundError),
         credential_expired=isinstance(cause, DerivaMLCredentialExpired),
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.catalog import assets, vocabulary
-from deriva_ml_prefect.exceptions import DerivaMLReadOnlyError, DerivaMLValidationError
+from deriva_ml_prefect.exceptions import DerivaMLInvalidTerm, DerivaMLReadOnlyError, DerivaMLValidationError
 from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
@@ -291,40 +291,74 @@ def seal_outputs(context: Context) -> None:
 
 
 def stage_outputs(context: Context) -> Context:
-    """Check everything that is to be uploaded and seal it. All that is wrong is named in one DerivaMLValidationError.
+    """Check everything that is to be uploaded and seal it.
 
-    Nothing has been sent when it is raised, and everything stays staged.
+    A file that cannot be uploaded as it is (never written, source gone or changed, metadata or a term missing) is
+    noted as wanting, with the reason: the others are uploaded, and the upload names it.
     """
-    journal_effects.drop_undelivered_rows(journal_of(context), context.rid)
-    files = journal_files.list_files(journal_of(context), context.rid, unsent=True)
+    journal = journal_of(context)
+    journal_effects.drop_undelivered_rows(journal, context.rid)
+    files = journal_files.list_files(journal, context.rid, unsent=True)
+    terms = _unknown_terms(context, {term for file in files for term in file.asset_types})
+    reasons = {file.key: reason for file in files if (reason := _problem(context, file, terms))}
+    journal_files.mark_wanting(journal, context.rid, reasons)
+    for key, reason in reasons.items():
+        logger.warning("Execution %s: file %s is not uploaded: %s", context.rid, key, reason)
+    return context
+
+
+def _unknown_terms(context: Context, terms: set[str]) -> dict[str, str]:
+    """Asset types that the catalog does not have → what is wrong with each."""
     catalog = catalog_of(context)
-    problems: list[str] = []
-    for file in files:
-        missing = [
-            name
-            for name in assets.asset_table(catalog, file.asset_table).required_metadata
-            if name not in file.metadata
-        ]
-        if missing:
-            problems.append(f"{file.key} needs metadata {', '.join(missing)}: use set_metadata().")
-        if not file.path.exists():
-            gone = (
-                f"its source {file.source} is gone" if file.path.is_symlink() else "it was registered but never written"
-            )
-            problems.append(f"{file.key}: {gone}.")
-            continue
+    try:
+        vocabulary.require_terms(catalog, MLVocab.asset_type, sorted(terms))
+    except DerivaMLInvalidTerm:
+        pass
+    else:
+        return {}
+    unknown: dict[str, str] = {}
+    for term in sorted(terms):
+        try:
+            vocabulary.require_terms(catalog, MLVocab.asset_type, [term])
+        except DerivaMLInvalidTerm as e:
+            unknown[term] = str(e)
+    return unknown
+
+
+def _problem(context: Context, file: StagedFile, unknown_terms: Mapping[str, str]) -> str | None:
+    """What keeps a file from being uploaded; None when it is sealed and can be."""
+    table = assets.asset_table(catalog_of(context), file.asset_table)
+    problems = [unknown_terms[term] for term in file.asset_types if term in unknown_terms]
+    missing = [name for name in table.required_metadata if name not in file.metadata]
+    if missing:
+        problems.append(f"it needs metadata {', '.join(missing)}: use set_metadata().")
+    if not file.path.exists():
+        gone = f"its source {file.source} is gone" if file.path.is_symlink() else "it was registered but never written"
+        problems.append(f"{gone}: write it, register it again, or drop it with unregister().")
+    else:
         try:
             seal_file(context, file)
-        except DerivaMLValidationError as e:
+        except (DerivaMLValidationError, OSError) as e:
             problems.append(str(e))
-    terms = sorted({term for file in files for term in file.asset_types})
-    if terms:
-        vocabulary.require_terms(catalog, MLVocab.asset_type, terms)
-    if problems:
-        raise DerivaMLValidationError(
-            f"Execution {context.rid} cannot be uploaded as it is; nothing was sent. " + " ".join(problems)
-        )
-    return context
+    return " ".join(problems) or None
+
+
+def unregister_file(context: Context, key: str) -> None:
+    """Drop a registered file that is not in the catalog: it is not uploaded, and nothing waits for it any more.
+
+    Bytes that were written to the path stay there until the staged files are removed; a source is not touched.
+    """
+    _check_open(context)
+    journal = journal_of(context)
+    file = journal_files.read_file(journal, context.rid, key)
+    if file is None:
+        raise DerivaMLValidationError(f"Execution {context.rid} has no registered file {key}.")
+    if file.status == "uploaded":
+        raise DerivaMLReadOnlyError(f"File {key} is in the catalog already; delete its row there if it must go.")
+    journal_files.remove_file(journal, context.rid, key)
+    manifest.rewrite(context.folder, context.rid, journal_files.list_files(journal, context.rid))
+    if file.path.is_symlink():
+        file.path.unlink()
 
 
 def write_output(context: Context, request: Registration, content: bytes) -> StagedFile:

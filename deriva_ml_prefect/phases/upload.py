@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import Any
 
-from deriva_ml_prefect.exceptions import DerivaMLUploadError
+from deriva_ml_prefect.exceptions import DerivaMLCredentialExpired, DerivaMLUploadError
+from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.context import Context, journal_of
 from deriva_ml_prefect.phases.deliver import deliver
 from deriva_ml_prefect.phases.send import UploadOptions
-from deriva_ml_prefect.values.effects import Effect, Failure, Order, Report
+from deriva_ml_prefect.values.effects import Effect, Failure, Order, Receipt
 from deriva_ml_prefect.values.names import AssetRole
 from deriva_ml_prefect.values.objects import object_path
 
-ROWS_AT_ONCE = 500
+ROWS_AT_ONCE = 2_000
 """Asset rows in one request."""
 
 
 def upload_assets(context: Context, options: UploadOptions = UploadOptions()) -> Context:  # noqa: B008 (frozen)
     """Upload every sealed file that is not in the catalog, and its rows.
 
-    A file that fails does not hold up the others. Raises DerivaMLUploadError naming each that is not there.
+    A file that fails, or that `stage_outputs` found wanting, does not hold up the others. Raises DerivaMLUploadError
+    naming each that is not there.
     """
     upload_files(context, journal_files.list_files(journal_of(context), context.rid, unsent=True), options)
     return context
@@ -33,36 +37,85 @@ def upload_assets(context: Context, options: UploadOptions = UploadOptions()) ->
 
 def upload_files(context: Context, files: Sequence[StagedFile], options: UploadOptions) -> None:
     """Upload the given sealed files in the three waves; as `upload_assets`."""
-    journal = journal_of(context)
-    sent = deliver(context, [_bytes_effect(file) for file in files], options)
-    urls = {receipt.key: str(receipt.facts["url"]) for receipt in sent.delivered}
-    here = [file for file in files if _bytes_key(file) in urls]
-    rowed = deliver(context, list(_row_effects(here, urls)), options)
+    wanting = {file.key: file.error or "it was never sealed" for file in files if file.status == "wanting"}
+    ready = [file for file in files if file.key not in wanting]
+    sent = deliver(context, [_bytes_effect(file) for file in ready], options)
+    urls = {receipt.key.removeprefix("bytes/"): str(receipt.facts["url"]) for receipt in sent.delivered}
+    rowed = _deliver_rows(context, [f for f in ready if f.key in urls], partial(_rows_effect, urls=urls), options)
     rids: dict[str, str] = {}
-    for receipt in rowed.delivered:
+    for receipt in rowed.receipts:
         rids.update(receipt.facts["rids"])
-    with_row = [file for file in here if file.key in rids]
-    linked = deliver(context, list(_association_effects(with_row, rids)), options)
-    if linked.complete:
-        journal_files.mark_uploaded(journal, context.rid, {f.key: (urls[_bytes_key(f)], rids[f.key]) for f in with_row})
-    _raise_failures(context, sent, rowed, linked)
-
-
-def _raise_failures(context: Context, *reports: Report) -> None:
-    failures: list[Failure] = [failure for report in reports for failure in report.failed]
-    if not failures:
-        return
+    typed = _deliver_rows(context, rowed.files, partial(_types_effect, rids=rids), options)
+    linked = _deliver_rows(context, typed.files, partial(_links_effect, rids=rids), options)
     journal = journal_of(context)
-    for failure in failures:
-        if failure.key.startswith("bytes/"):
-            journal_files.mark_failed(journal, context.rid, failure.key.removeprefix("bytes/"), failure.reason)
-    shown = "; ".join(f"{failure.key}: {failure.reason}" for failure in failures[:5])
-    more = f" (and {len(failures) - 5} more)" if len(failures) > 5 else ""
-    raise DerivaMLUploadError(
-        f"Execution {context.rid}: {len(failures)} of the uploads failed. {shown}{more}. Everything is still staged: "
-        f"call upload_execution_outputs() again, or `deriva-ml-prefect resume {context.rid}`.",
-        [(failure.key, failure.reason) for failure in failures],
+    journal_files.mark_uploaded(journal, context.rid, {f.key: (urls[f.key], rids[f.key]) for f in linked.files})
+    failures = [*sent.failed, *rowed.failed, *typed.failed, *linked.failed]
+    failed = {failure.key.removeprefix("bytes/"): failure.reason for failure in failures}
+    journal_files.mark_failed(journal, context.rid, failed)
+    if failed or wanting:
+        expired = next((failure for failure in failures if failure.credential_expired), None)
+        raise _error(context, {**wanting, **failed}, len(linked.files), expired)
+
+
+def _error(
+    context: Context, failed: Mapping[str, str], uploaded: int, expired: Failure | None
+) -> DerivaMLUploadError | DerivaMLCredentialExpired:
+    again = f"call upload_execution_outputs() again, or `deriva-ml-prefect resume {context.rid}`"
+    if expired is not None:
+        return DerivaMLCredentialExpired(
+            f"Execution {context.rid}: the server no longer accepts the credential, and {len(failed)} of "
+            f"{len(failed) + uploaded} files wait for another one. {expired.reason} Everything is still staged: renew "
+            f"the credential, then {again}."
+        )
+    shown = "; ".join(f"{key}: {reason.rstrip('.')}" for key, reason in list(failed.items())[:5])
+    more = f" (and {len(failed) - 5} more)" if len(failed) > 5 else ""
+    others = f" The {uploaded} others are in the catalog." if uploaded else ""
+    return DerivaMLUploadError(
+        f"Execution {context.rid}: {len(failed)} files were not uploaded. {shown}{more}.{others} Everything is still "
+        f"staged: correct what is wrong (or drop a file with its path's unregister()), then {again}.",
+        list(failed.items()),
     )
+
+
+@dataclass(frozen=True)
+class _Rowed:
+    """What became of rows that stand for files: one file's failure is its own."""
+
+    files: tuple[StagedFile, ...]
+    receipts: tuple[Receipt, ...]
+    failed: tuple[Failure, ...]
+    """Their keys are the files'."""
+
+
+def _deliver_rows(
+    context: Context,
+    files: Sequence[StagedFile],
+    plan: Callable[[str, Sequence[StagedFile]], Effect],
+    options: UploadOptions,
+) -> _Rowed:
+    """Deliver one effect a batch of files of one table. A batch whose values are refused is halved until it is clear
+    which file's they are; the catalog takes all rows of a request or none."""
+    done: list[StagedFile] = []
+    receipts: list[Receipt] = []
+    failed: list[Failure] = []
+    waiting = list(_batches(files))
+    while waiting:
+        batches = {effect.key: (table, batch) for table, batch in waiting for effect in [plan(table, batch)]}
+        report = deliver(context, [plan(*named) for named in batches.values()], options)
+        for receipt in report.delivered:
+            done += batches[receipt.key][1]
+            receipts.append(receipt)
+        waiting = []
+        for failure in report.failed:
+            table, batch = batches[failure.key]
+            if failure.of_values and len(batch) > 1:
+                journal_effects.drop_effects(journal_of(context), context.rid, [failure.key])
+                half = len(batch) // 2
+                waiting += [(table, batch[:half]), (table, batch[half:])]
+            else:
+                failed += [replace(failure, key=file.key) for file in batch]
+    order = {file.key: number for number, file in enumerate(files)}
+    return _Rowed(tuple(sorted(done, key=lambda file: order[file.key])), tuple(receipts), tuple(failed))
 
 
 def _bytes_key(file: StagedFile) -> str:
@@ -84,36 +137,36 @@ def _bytes_effect(file: StagedFile) -> Effect:
     return Effect(_bytes_key(file), Order.bytes, payload, file.length)
 
 
-def _row_effects(files: Sequence[StagedFile], urls: Mapping[str, str]) -> Iterator[Effect]:
-    for table, batch in _batches(files):
-        rows = [
-            {
-                **file.metadata,
-                "URL": urls[_bytes_key(file)],
-                "Filename": file.file_name,
-                "Length": file.length,
-                "MD5": file.md5,
-                "Description": file.description or None,
-            }
-            for file in batch
-        ]
-        payload = {"kind": "asset_rows", "table": table, "keys": [file.key for file in batch], "rows": rows}
-        yield Effect(f"rows/{table}/{_digest(payload)}", Order.asset_rows, payload)
-
-
-def _association_effects(files: Sequence[StagedFile], rids: Mapping[str, str]) -> Iterator[Effect]:
-    for table, batch in _batches(files):
-        types = [[rids[file.key], term] for file in batch for term in file.asset_types]
-        if types:
-            payload: dict[str, Any] = {"kind": "asset_types", "table": table, "rows": types}
-            yield Effect(f"types/{table}/{_digest(payload)}", Order.association_rows, payload)
-        payload = {
-            "kind": "asset_links",
-            "table": table,
-            "assets": [rids[file.key] for file in batch],
-            "role": AssetRole.output.value,
+def _rows_effect(table: str, batch: Sequence[StagedFile], *, urls: Mapping[str, str]) -> Effect:
+    rows = [
+        {
+            **file.metadata,
+            "URL": urls[file.key],
+            "Filename": file.file_name,
+            "Length": file.length,
+            "MD5": file.md5,
+            "Description": file.description or None,
         }
-        yield Effect(f"links/{table}/{_digest(payload)}", Order.association_rows, payload)
+        for file in batch
+    ]
+    payload = {"kind": "asset_rows", "table": table, "keys": [file.key for file in batch], "rows": rows}
+    return Effect(f"rows/{table}/{_digest(payload)}", Order.asset_rows, payload)
+
+
+def _types_effect(table: str, batch: Sequence[StagedFile], *, rids: Mapping[str, str]) -> Effect:
+    types = [[rids[file.key], term] for file in batch for term in file.asset_types]
+    payload = {"kind": "asset_types", "table": table, "rows": types}
+    return Effect(f"types/{table}/{_digest(payload)}", Order.association_rows, payload)
+
+
+def _links_effect(table: str, batch: Sequence[StagedFile], *, rids: Mapping[str, str]) -> Effect:
+    payload = {
+        "kind": "asset_links",
+        "table": table,
+        "assets": [rids[file.key] for file in batch],
+        "role": AssetRole.output.value,
+    }
+    return Effect(f"links/{table}/{_digest(payload)}", Order.association_rows, payload)
 
 
 def _batches(files: Iterable[StagedFile]) -> Iterator[tuple[str, list[StagedFile]]]:

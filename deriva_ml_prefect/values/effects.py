@@ -56,6 +56,8 @@ class Failure:
     """Whether sending the same again may succeed (refused connection, 5xx, time-out) or cannot (4xx, bad value)."""
     retry_after: float = 0.0
     """Seconds that the server asks to wait at least before it is sent again."""
+    of_values: bool = False
+    """Whether it is the values that were refused, so that others sent along with them may be taken."""
     credential_expired: bool = False
     """Whether the server no longer accepts the credential: everything waits for another one."""
 

@@ -6,14 +6,13 @@ import hashlib
 import json
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deriva_ml_prefect.exceptions import (
-    DerivaMLInvalidTerm,
     DerivaMLReadOnlyError,
     DerivaMLTableNotFound,
     DerivaMLTableTypeError,
@@ -268,23 +267,21 @@ def test_manifest_is_a_document_after_each_registration(begin: Begin) -> None:
     assert manifest(exe) == entries
 
 
-def refused(exe: Execution, error: type[Exception], match: str) -> None:
-    """An upload that fails before anything is sent, and leaves the execution Failed."""
-    requests = exe.ml._catalog.client
-    with pytest.raises(error, match=match):
+def refused(exe: Execution, match: str, *, uploaded: Set[str] = frozenset()) -> None:
+    """An upload that leaves the execution Failed, and only what is sound in the catalog."""
+    with pytest.raises(DerivaMLUploadError, match=match):
         exe.upload_execution_outputs(retry_delay=0)
     assert exe.status is S.Failed
     assert exe.ml.lookup_execution(exe.execution_rid).status is S.Failed
     assert exe.ml.lookup_execution(exe.execution_rid).status_detail
-    assert not made(exe.ml, exe)
-    assert requests is exe.ml._catalog.client
+    assert set(made(exe.ml, exe)) == uploaded
 
 
 def test_missing_file(ml: DerivaML, begin: Begin) -> None:
     with begin() as exe:
         exe.asset_file_path("Image", "there.png").write_bytes(b"there")
         missing = exe.asset_file_path("Image", "missing.png")
-    refused(exe, DerivaMLValidationError, r"Image/missing.png: it was registered but never written")
+    refused(exe, r"Image/missing.png: it was registered but never written", uploaded={"there.png"})
     missing.write_bytes(b"now it is")
     exe.upload_execution_outputs()
     assert set(made(ml, exe)) == {"there.png", "missing.png"}
@@ -298,7 +295,7 @@ def test_source_that_is_gone(ml: DerivaML, begin: Begin, tmp_path: Path) -> None
     with begin() as exe:
         exe.asset_file_path("Image", source)
     source.unlink()
-    refused(exe, DerivaMLValidationError, r"gone.png: its source .* is gone")
+    refused(exe, r"gone.png: its source .* is gone")
     source.write_bytes(b"here")
     exe.asset_file_path("Image", source)
     exe.upload_execution_outputs()
@@ -312,7 +309,7 @@ def test_source_changed_after_it_was_sealed(ml: DerivaML, begin: Begin, tmp_path
     with begin() as exe:
         exe.asset_file_path("Image", source)
     source.write_bytes(b"second, longer")
-    refused(exe, DerivaMLValidationError, "was changed after")
+    refused(exe, "was changed after")
     exe.asset_file_path("Image", source)
     exe.upload_execution_outputs()
     assert made(ml, exe)["changed.png"].length == len(b"second, longer")
@@ -322,7 +319,7 @@ def test_required_metadata_that_is_missing(ml: DerivaML, begin: Begin) -> None:
     with begin() as exe:
         path = exe.asset_file_path("Scan", "scan.png")
         path.write_bytes(b"scan")
-    refused(exe, DerivaMLValidationError, "needs metadata Site")
+    refused(exe, "needs metadata Site")
     path.set_metadata("Site", "Lübeck")
     exe.upload_execution_outputs()
     assert made(ml, exe)["scan.png"].metadata == {"Site": "Lübeck"}
@@ -332,7 +329,7 @@ def test_unknown_asset_type(ml: DerivaML, begin: Begin) -> None:
     with begin() as exe:
         path = exe.asset_file_path("Image", "typed.png", asset_types=["Derivd"])
         path.write_bytes(b"typed")
-    refused(exe, DerivaMLInvalidTerm, "Derivd")
+    refused(exe, "Derivd")
     path.set_asset_types(["Derived"])
     exe.upload_execution_outputs()
     assert made(ml, exe)["typed.png"].asset_types == ("Derived",)
@@ -344,7 +341,7 @@ def test_row_that_the_catalog_refuses(ml: DerivaML, begin: Begin, subjects: tupl
     with begin() as exe:
         path = exe.asset_file_path("Portrait", "nobody.png", Subject="0-ZZZZ")
         path.write_bytes(b"nobody")
-    with pytest.raises(DerivaMLUploadError, match=r"rows/Portrait"):
+    with pytest.raises(DerivaMLUploadError, match=r"Portrait/nobody.png"):
         exe.upload_execution_outputs(retry_delay=0)
     assert exe.status is S.Failed
     assert not made(ml, exe)
@@ -352,6 +349,45 @@ def test_row_that_the_catalog_refuses(ml: DerivaML, begin: Begin, subjects: tupl
     exe.upload_execution_outputs(retry_delay=0)
     assert exe.status is S.Uploaded
     assert made(ml, exe)["nobody.png"].metadata["Subject"] == subjects[0]
+
+
+def test_one_refused_row_holds_up_no_other(ml: DerivaML, begin: Begin, subjects: tuple[str, ...]) -> None:
+    """The catalog takes all rows of a request or none: the file whose values it refuses is found out."""
+    ml.create_asset("Sketch", referenced_tables=["Subject"])
+    with begin() as exe:
+        for number in range(20):
+            subject = "0-ZZZZ" if number in (3, 17) else subjects[0]
+            exe.asset_file_path("Sketch", f"{number}.png", Subject=subject).write_bytes(b"%d" % number)
+    with pytest.raises(DerivaMLUploadError) as raised:
+        exe.upload_execution_outputs(retry_delay=0)
+    assert {key for key, _ in raised.value.failed} == {"Sketch/3.png", "Sketch/17.png"}
+    assert set(made(ml, exe)) == {f"{number}.png" for number in range(20)} - {"3.png", "17.png"}
+    assert exe.status is S.Failed
+    for path in exe.staged().files:
+        path.set_metadata("Subject", subjects[1])
+    exe.upload_execution_outputs(retry_delay=0)
+    assert len([name for name in made(ml, exe) if name.endswith(".png")]) == 20
+    assert exe.status is S.Uploaded
+
+
+def test_a_file_that_was_dropped_is_not_waited_for(ml: DerivaML, begin: Begin, tmp_path: Path) -> None:
+    source = tmp_path / "linked.png"
+    source.write_bytes(b"linked")
+    with begin() as exe:
+        written = exe.asset_file_path("Image", "written.png")
+        written.write_bytes(b"written")
+        missing = exe.asset_file_path("Image", "missing.png")
+        linked = exe.asset_file_path("Image", source)
+    linked.unregister()
+    assert source.read_bytes() == b"linked"
+    refused(exe, "Image/missing.png: .*unregister", uploaded={"written.png"})
+    missing.unregister()
+    assert "Image/missing.png" not in manifest(exe)
+    exe.upload_execution_outputs()
+    assert exe.status is S.Uploaded
+    assert {name for name in made(ml, exe) if name.endswith(".png")} == {"written.png"}
+    with pytest.raises(DerivaMLReadOnlyError, match="in the catalog already"):
+        written.unregister()
 
 
 def test_metadata_of_another_type_is_refused_at_once(begin: Begin) -> None:
@@ -366,7 +402,7 @@ def test_folder_where_a_file_was_to_be_written(ml: DerivaML, begin: Begin) -> No
         path = exe.asset_file_path("Image", "folder.png")
         path.mkdir()
     assert exe.status is S.Stopped
-    refused(exe, DerivaMLValidationError, "is a folder")
+    refused(exe, "is a folder")
     path.rmdir()
     path.write_bytes(b"a file")
     exe.upload_execution_outputs()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deriva_ml_prefect.decorators import deriva_execution
-from deriva_ml_prefect.exceptions import DerivaMLValidationError
+from deriva_ml_prefect.exceptions import DerivaMLUploadError
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -67,7 +67,7 @@ def test_resume_is_refused_while_the_owner_lives(ml: DerivaML) -> None:
         rids.append(execution.execution_rid)
         execution.asset_file_path("Execution_Asset", "never.txt")
 
-    with pytest.raises(DerivaMLValidationError, match="never written"):
+    with pytest.raises(DerivaMLUploadError, match="never written"):
         train()
     done = call("resume", rids[0])
     assert done.returncode == 1

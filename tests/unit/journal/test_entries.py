@@ -72,7 +72,7 @@ def test_registering_a_name_again_makes_it_pending(journal: Journal) -> None:
     files.add_file(journal, "1-A", staged("a.png"))
     files.mark_uploaded(journal, "1-A", {"Image/a.png": ("/hatrac/x", "1-F")})
     assert files.count_unsent(journal, "1-A") == 0
-    files.mark_failed(journal, "1-A", "Image/a.png", "too late")
+    files.mark_failed(journal, "1-A", {"Image/a.png": "too late"})
     stored = files.read_file(journal, "1-A", "Image/a.png")
     assert stored is not None
     assert (stored.status, stored.rid) == ("uploaded", "1-F")
