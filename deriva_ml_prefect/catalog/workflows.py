@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from deriva_ml_prefect.catalog.connection import Catalog
@@ -113,7 +114,7 @@ def _read(catalog: Catalog, where: str | None) -> list[WorkflowRecord]:
     join = f"left(W:RID)=({table_name(*link.table.ref)}:{quote(link.left.column)})"
     types = f"Types:=array_d({quote(link.right.column)})"
     rows = get_rows(catalog, f"attributegroup/{path}/{join}/{columns};{types}@sort(RCT)")
-    return [_record(row, _types(row)) for row in rows]
+    return [replace(_record(row, _types(row)), types_linked=any(row["Types"] or ()) or not _types(row)) for row in rows]
 
 
 def _types(row: Row) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from deriva_ml_prefect.journal.disk import naming_disk_errors
 from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.values.rid import RID
 
@@ -21,6 +22,7 @@ FILE_NAME = "asset-manifest.json"
 _END = b"\n}}\n"
 
 
+@naming_disk_errors()
 def append_entry(folder: Path, rid: RID, file: StagedFile) -> None:
     """Add an entry for a newly registered file. The document must exist or have no entries yet."""
     path = folder / FILE_NAME
@@ -39,6 +41,7 @@ def append_entry(folder: Path, rid: RID, file: StagedFile) -> None:
         os.close(descriptor)
 
 
+@naming_disk_errors()
 def rewrite(folder: Path, rid: RID, files: Iterable[StagedFile]) -> None:
     """Write the whole document anew."""
     folder.mkdir(parents=True, exist_ok=True)

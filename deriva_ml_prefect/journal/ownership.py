@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.exceptions import DerivaMLOwnershipError
+from deriva_ml_prefect.journal.disk import naming_disk_errors
 from deriva_ml_prefect.journal.executions import read_owner, write_owner
 from deriva_ml_prefect.journal.store import Journal, is_on_network, now
 from deriva_ml_prefect.values.rid import RID
@@ -249,6 +250,7 @@ def _boot() -> str | None:
         return None
 
 
+@naming_disk_errors()
 def _write_note(folder: Path, note: Mapping[str, Any]) -> None:
     temporary = folder / f"{NOTE_NAME}.tmp"
     temporary.write_text(json.dumps(dict(note)), encoding="utf-8")

@@ -254,7 +254,7 @@ def _known_workflow(catalog: Catalog, workflow: Workflow) -> WorkflowRecord | No
 
 def _complete_workflow(catalog: Catalog, known: WorkflowRecord, workflow: Workflow) -> None:
     """Give a row its types if whoever inserted it died before that."""
-    if not known.workflow_types:
+    if not (known.workflow_types and known.types_linked):
         workflows.add_workflow_types(catalog, known.rid, workflow.workflow_type)
 
 

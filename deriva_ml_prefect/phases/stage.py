@@ -18,6 +18,7 @@ from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal import manifest
+from deriva_ml_prefect.journal.disk import naming_disk_errors
 from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, entry_of, journal_of
 from deriva_ml_prefect.phases.scrubbing import clean_prose
@@ -48,6 +49,7 @@ class Registration:
     """Never look for an existing file of that name."""
 
 
+@naming_disk_errors()
 def register_file(context: Context, request: Registration) -> StagedFile:
     """Register one output, durable on return. The three modes are those of the chapter: new, symlink, copy."""
     _check_open(context)
@@ -62,6 +64,8 @@ def register_file(context: Context, request: Registration) -> StagedFile:
         raise DerivaMLValidationError(
             f"There is no file {request.file_name}. Give the path of an existing file, or a bare name for a new one."
         )
+    if exists:
+        _check_regular(source)
     target = context.staged / table.name / name
     target.parent.mkdir(parents=True, exist_ok=True)
     file = StagedFile(
@@ -361,6 +365,7 @@ def unregister_file(context: Context, key: str) -> None:
         file.path.unlink()
 
 
+@naming_disk_errors()
 def write_output(context: Context, request: Registration, content: bytes) -> StagedFile:
     """Write a file of the execution's own, e.g. a metadata file, and register it.
 

@@ -19,6 +19,7 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLOfflineError,
     DerivaMLValidationError,
 )
+from deriva_ml_prefect.transfer.answer import Answer
 from deriva_ml_prefect.transfer.client import HttpClient, Timeout
 from deriva_ml_prefect.transfer.hashing import FileFacts, md5_hex_of
 
@@ -134,7 +135,7 @@ class _Upload:
             )
             if answer.status == 201:
                 self.progress(self.facts.length)
-                return _path_only(answer.text.strip())
+                return self._stored_at(answer)
             if answer.status == 400:
                 raise self._refused(answer.sentence)
             if present := self.present():
@@ -189,7 +190,7 @@ class _Upload:
         answer = self.client.request(
             "POST", f"{self.object_path};upload?parents=true", json=document, expect=(201,), idempotent=True
         )
-        name = answer.text.strip().rpartition(";upload/")[2]
+        name = (answer.headers.get("location") or answer.text).strip().rpartition(";upload/")[2]
         if not name:
             raise DerivaMLOfflineError(f"{answer.asked} was answered without the name of a job: {answer.sentence}")
         self.on_job(f"{name} 0")
@@ -221,7 +222,15 @@ class _Upload:
         if answer.status == 409:
             self.client.request("DELETE", url, expect=(204, 404))
             raise self._refused(answer.sentence)
-        return _path_only(answer.text.strip())
+        return self._stored_at(answer)
+
+    def _stored_at(self, answer: Answer) -> str:
+        """The versioned path of what was just stored: from the head of the answer, since its body may be torn."""
+        if location := answer.headers.get("location"):
+            return _path_only(location)
+        if present := self.present():
+            return present
+        raise DerivaMLOfflineError(f"{answer.asked} was answered {answer.status}, and the object is not there.")
 
     def _pieces(self, start: int, length: int) -> Iterator[bytes]:
         with self.path.open("rb") as file:

@@ -47,6 +47,8 @@ class WorkflowRecord:
     version: str | None
     description: str | None
     workflow_types: tuple[str, ...] = ()
+    types_linked: bool = True
+    """False when the row's own column alone names its type, and no row of the association does."""
 
 
 @dataclass(frozen=True)
