@@ -183,8 +183,9 @@ def _conduct(campaign: Campaign, jobs: Sequence[Job], *, quiet: bool = False) ->
                     last = time.monotonic()
                     _progress(verdicts, len(jobs), last - began)
     finally:
-        for pid in workers:
-            _end(pid, gently=sys.exc_info()[0] is None)
+        broken = [pid for pid in workers if not _end(pid, gently=sys.exc_info()[0] is None)]
+    if broken:
+        raise RuntimeError(f"{len(broken)} of {len(workers)} workers broke, see above: this campaign says nothing.")
     return verdicts
 
 
@@ -202,13 +203,14 @@ def _tell(verdict: dict[str, Any]) -> None:
     print(f"    repeat it: python -m tests.faults --repeat '{verdict['schedule']}'{plant}", flush=True)
 
 
-def _end(pid: int, *, gently: bool) -> None:
+def _end(pid: int, *, gently: bool) -> bool:
+    """Wait for a worker, which is told to end unless it does by itself; whether it had come to its end."""
     try:
         if not gently:
             os.kill(pid, signal.SIGTERM)
-        os.waitpid(pid, 0)
+        return os.waitpid(pid, 0)[1] == 0
     except (ProcessLookupError, ChildProcessError):
-        pass
+        return False
 
 
 def _fork_worker(

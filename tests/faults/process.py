@@ -57,6 +57,7 @@ def proceed(lane: Lane, library: Path, trouble: Trouble | None, plant: Plant | N
         )
     else:
         lane.proxy.order()
+    let_go(started)
     return finish(started)
 
 
@@ -144,10 +145,14 @@ def calls_of(lane: Lane, library: Path) -> dict[str, int]:
     return count(layer_of(lane, library, "end"))
 
 
-def finish(started: Started) -> End:
-    """Let a process go, and wait for its end."""
+def let_go(started: Started) -> None:
+    """Let a process that waits begin its work."""
     os.write(started.go, b"g")
     os.close(started.go)
+
+
+def finish(started: Started) -> End:
+    """Wait for the end of a process that was let go."""
     deadline = time.monotonic() + LONGEST
     pause = 0.001
     while time.monotonic() < deadline:
