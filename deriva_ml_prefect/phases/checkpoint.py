@@ -14,8 +14,9 @@ from deriva_ml_prefect.values.rid import RID
 
 def checkpoint_path(context: Context, name: str) -> Path:
     """Where a checkpoint of that name is, or is to be written: a file, or a folder that the caller makes."""
-    context.checkpoints.mkdir(parents=True, exist_ok=True)
-    return context.checkpoints / check_filename(name)
+    path = context.checkpoints / check_filename(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def take_over_checkpoints(context: Context, old: RID) -> list[str]:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from deriva_ml_prefect.bags.download import BagFacts, download_bag
+from deriva_ml_prefect.bags.layout import safe_name
 from deriva_ml_prefect.catalog import assets, datasets
 from deriva_ml_prefect.catalog.objects import download_object
 from deriva_ml_prefect.config.asset import AssetSpec
@@ -104,7 +105,8 @@ def _fetch_assets(context: Context, specs: list[AssetSpec]) -> None:
 
 def fetch_asset(context: Context, record: AssetRecord, folder: Path, *, cache: bool = False) -> Path:
     """One asset as a verified file in `folder`; with `cache`, a link to the file kept under its RID and MD5."""
-    name = record.filename or record.rid
+    # a row of the catalog may hold any text as a name
+    name = safe_name(record.filename or record.rid)
     target = folder / name
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +115,7 @@ def fetch_asset(context: Context, record: AssetRecord, folder: Path, *, cache: b
             source.parent.mkdir(parents=True, exist_ok=True)
             download_object(catalog_of(context), record.url, source, md5_hex=record.md5, length=record.length)
         if source != target:
-            temporary = folder / f".{name}.{os.getpid()}"
+            temporary = folder / f".{record.rid}.{os.getpid()}"
             temporary.unlink(missing_ok=True)
             temporary.symlink_to(source)
             temporary.replace(target)

@@ -1,0 +1,168 @@
+"""File names that mean something to a shell, a file system, a URL or Hatrac: carried to the letter, or refused."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from deriva_ml_prefect.exceptions import DerivaMLValidationError
+from tests.integration.hostile.conftest import Begin, Made, Refused, files_below
+
+CARRIED = {
+    "leading dash": "-rf",
+    "two dashes": "--help",
+    "trailing dot": "dot.",
+    "trailing space": "space ",
+    "leading dot": ".hidden",
+    "three dots": "...",
+    "255 bytes": "n" * 251 + ".txt",
+    "255 bytes of UTF-8": "é" * 127 + "x",
+    "no ending": "README",
+    "two endings": "a.b.txt",
+    "right to left": "gpj\u202etxt.exe",
+    "zero width": "a\u200bb",
+    "emoji": "👩‍🔬.png",
+    "percent 2F": "a%2Fb",
+    "percent 00": "a%00b",
+    "percent": "100%",
+    "upload of Hatrac": "x;upload",
+    "job of Hatrac": "x;upload/1",
+    "metadata of Hatrac": "x;metadata",
+    "version of Hatrac": "x:version",
+    "versions of Hatrac": "x;versions",
+    "question mark": "a?b=c",
+    "hash": "a#b",
+    "ampersand": "a&b",
+    "star": "*",
+    "quotes": 'it\'s "quoted"',
+    "comma and equals": "a,b=(c)",
+    "shell": "$(touch pwned)`touch pwned`;touch pwned",
+    "format": "{0}%s%n",
+    "NULL": "NULL",
+    "NFC": unicodedata.normalize("NFC", "é.txt"),
+    "NFD": unicodedata.normalize("NFD", "é.txt"),
+}
+CARRIED.pop("job of Hatrac")
+
+REFUSED = {
+    "empty": "",
+    "parent": "..",
+    "itself": ".",
+    "below the parent": "../x",
+    "below the parent, twice": "../../outside",
+    "absolute": "/tmp/deriva-ml-hostile-x",
+    "folder": "a/b",
+    "job of Hatrac": "x;upload/1",
+    "NUL": "a\0b",
+    "newline": "a\nb",
+    "carriage return": "a\rb",
+    "tab": "a\tb",
+    "escape": "a\x1b[31mb",
+    "DEL": "a\x7fb",
+    "256 bytes": "n" * 256,
+    "256 bytes of UTF-8": "é" * 128,
+    "10,000 characters": "n" * 10_000,
+    "undecodable": os.fsdecode(b"a\xffb"),
+    "backslash": "a\\b",
+}
+
+
+@pytest.mark.parametrize("name", CARRIED.values(), ids=CARRIED)
+def test_name_is_carried_to_the_letter(name: str, begin: Begin, made: Made, sources: Path) -> None:
+    """A new file and a copied one, up into the catalog and down again as an input; nothing appears anywhere else."""
+    new, existing = b"new " + name.encode(), b"existing " + name.encode()
+    (sources / "existing").mkdir()
+    (sources / "existing" / name).write_bytes(existing)
+    there = files_below(sources.parent)
+    with begin() as exe:
+        path = exe.asset_file_path("Image", name)
+        assert path == exe.context.staged / "Image" / name
+        path.write_bytes(new)
+        exe.asset_file_path("Mask", sources / "existing" / name, copy_file=True)
+    exe.upload_execution_outputs(retry_delay=0)
+    assert made(exe)[name][1] in (new, existing)
+    outputs = {asset.asset_table: asset for asset in exe.ml.lookup_execution(exe.execution_rid).output_assets}
+    assert {table: asset.filename for table, asset in outputs.items()} == {"Image": name, "Mask": name}
+    with begin() as reader:
+        for table, content, cache in (("Image", new, False), ("Mask", existing, True)):
+            copy = reader.download_asset(outputs[table].asset_rid, use_cache=cache)
+            assert copy == reader.context.folder / "inputs" / table / outputs[table].asset_rid / name
+            assert copy.read_bytes() == content
+    assert files_below(sources.parent) == there
+
+
+@pytest.mark.parametrize("name", REFUSED.values(), ids=REFUSED)
+def test_name_is_refused(name: str, begin: Begin, refused: Refused, sources: Path) -> None:
+    (sources / "source.txt").write_bytes(b"x")
+    exe = begin()
+    with refused(DerivaMLValidationError):
+        exe.asset_file_path("Image", name)
+    if name:
+        with refused(DerivaMLValidationError):
+            exe.asset_file_path("Image", "source.txt", rename_file=name)
+        with refused(DerivaMLValidationError):
+            exe.metrics_file(name)
+        with refused(DerivaMLValidationError):
+            exe.checkpoint_path(name)
+
+
+def test_existing_file_of_an_undecodable_name(begin: Begin, refused: Refused, sources: Path) -> None:
+    path = os.fsencode(sources) + b"/a\xffb"
+    with open(path, "wb") as file:  # noqa: PTH123 (a path of bytes)
+        file.write(b"x")
+    exe = begin()
+    with refused(DerivaMLValidationError, "not valid Unicode"):
+        exe.asset_file_path("Image", os.fsdecode(path))
+
+
+def test_path_of_an_existing_file_gives_its_last_part(begin: Begin, made: Made, sources: Path) -> None:
+    (sources.parent / "above.txt").write_bytes(b"above")
+    with begin() as exe:
+        path = exe.asset_file_path("Image", "../above.txt")
+        assert path.parent == exe.context.staged / "Image"
+    exe.upload_execution_outputs(retry_delay=0)
+    assert {name: content for name, (_, content) in made(exe).items()} == {"above.txt": b"above"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (unicodedata.normalize("NFC", "é.txt"), unicodedata.normalize("NFD", "é.txt")),
+        ("Case.TXT", "case.txt"),
+        ("a%2Fb", "a%252Fb"),
+        ("a b", "a+b"),
+    ],
+    ids=["NFC and NFD", "case", "percent", "space and plus"],
+)
+@pytest.mark.parametrize("same_bytes", [True, False])
+def test_twins_stay_two_files(first: str, second: str, same_bytes: bool, begin: Begin, made: Made) -> None:
+    with begin() as exe:
+        exe.asset_file_path("Image", first).write_bytes(b"one")
+        exe.asset_file_path("Image", second).write_bytes(b"one" if same_bytes else b"two")
+    exe.upload_execution_outputs(retry_delay=0)
+    found = {name: content for name, (_, content) in made(exe).items()}
+    assert found == {first: b"one", second: b"one" if same_bytes else b"two"}
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/tmp/deriva-ml-hostile-x", "a/b", "..", "a\x00b", "n" * 400])
+def test_name_that_a_row_of_the_catalog_has(name: str, begin: Begin, sources: Path, tmp_path: Path) -> None:
+    """Another client wrote the name: the file still lands in the folder of its asset, under one segment."""
+    if "\0" in name:
+        name = "a\x01b"
+    with begin() as exe:
+        exe.asset_file_path("Image", "honest.txt").write_bytes(name.encode())
+    exe.upload_execution_outputs(retry_delay=0)
+    (asset,) = exe.ml.lookup_execution(exe.execution_rid).output_assets
+    table = exe.ml.pathBuilder().schemas["lab"].tables["Image"]
+    table.update([{"RID": asset.asset_rid, "Filename": name}])
+    before = files_below(tmp_path / "outer")
+    with begin() as reader:
+        for cache in (False, True):
+            path = reader.download_asset(asset.asset_rid, use_cache=cache)
+            assert path.read_bytes() == name.encode()
+            assert path.parent == reader.context.folder / "inputs" / "Image" / asset.asset_rid
+    assert files_below(tmp_path / "outer") == before
+    assert not Path("/tmp/deriva-ml-hostile-x").exists()
