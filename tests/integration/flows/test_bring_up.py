@@ -28,7 +28,9 @@ def ask(path, body):
 
 
 def wait_for(deployment, chosen):
-    (found,) = [d for d in ask("/deployments/filter", {}) if d["name"] == deployment]
+    flow, _, name = deployment.partition("/")
+    (found,) = ask("/deployments/filter", {"flows": {"name": {"any_": [flow]}}})
+    assert found["name"] == name
     for _ in range(240):
         runs = ask("/flow_runs/filter", {"deployments": {"id": {"any_": [found["id"]]}}})
         for run in runs:
@@ -69,17 +71,31 @@ subprocess.run(["prefect", "deployment", "schedule", "create", "upload-staged/ni
 subprocess.run(["prefect", "deployment", "run", "train-digits/process", "--param", "epochs=2"], check=True)
 subprocess.run(["prefect", "deployment", "run", "take-over-runs/quarter-hourly"], check=True)
 
-nightly = wait_for("nightly", lambda run: run["auto_scheduled"])
-taken = wait_for("quarter-hourly", lambda run: not run["auto_scheduled"])
-trained = wait_for("process", lambda run: run["name"])
-(execution,) = [tag.partition(":")[2] for tag in trained["tags"] if tag.startswith("execution:")]
+nightly = wait_for("upload-staged/nightly", lambda run: run["auto_scheduled"])
+taken = wait_for("take-over-runs/quarter-hourly", lambda run: not run["auto_scheduled"])
+trained = wait_for("train-digits/process", lambda run: True)
+subprocess.run(["prefect", "deployment", "run", "evaluate-digits/process"], check=True)
+evaluated = wait_for("evaluate-digits/process", lambda run: True)
+
+
+def execution_of(run):
+    (rid,) = [tag.partition(":")[2] for tag in run["tags"] if tag.startswith("execution:")]
+    return ml.lookup_execution(rid)
+
+
+def inputs(execution):
+    return sorted(asset.asset_table for asset in execution.input_assets)
+
+
 print(json.dumps({
     "nightly": nightly["state"]["type"],
     "late": str(ml.lookup_execution(late).status),
     "taken": taken["state"]["type"],
     "killed": str(ml.lookup_execution(killed).status),
     "trained": trained["state"]["type"],
-    "training": str(ml.lookup_execution(execution).status),
+    "training": str(execution_of(trained).status),
+    "evaluation": str(execution_of(evaluated).status),
+    "reads": inputs(execution_of(evaluated)),
 }))
 """
 
@@ -123,7 +139,7 @@ def test_from_nothing_to_a_scheduled_run_of_the_worker(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == (
         '{"nightly": "COMPLETED", "late": "Uploaded", "taken": "COMPLETED", "killed": "Uploaded", '
-        '"trained": "COMPLETED", "training": "Uploaded"}'
+        '"trained": "COMPLETED", "training": "Uploaded", "evaluation": "Uploaded", "reads": ["Model"]}'
     )
 
 
