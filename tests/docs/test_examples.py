@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deriva_ml_prefect import DerivaML, ExecutionStatus
 from deriva_ml_prefect.journal.store import close_journals
@@ -224,6 +225,12 @@ def test_other_documents_run(document: Path, reader: Reader) -> None:
     run_all(reader, document)
 
 
+def deployed_names() -> set[str]:
+    """FLOW/NAME of the deployments of prefect.yaml; a flow's name is its function's, with dashes."""
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    return {f"{d['entrypoint'].rpartition(':')[2].replace('_', '-')}/{d['name']}" for d in deployments}
+
+
 @pytest.mark.parametrize("document", WITH_SHELL, ids=named)
 def test_shell_lines_are_commands_that_there_are(document: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
@@ -240,6 +247,14 @@ def test_shell_lines_are_commands_that_there_are(document: Path) -> None:
             case ["deriva-ml-run", *_]:
                 # run with the examples of its document
                 assert document == ROOT / "docs/quickstart.md"
+            case ["flows/bring_up.sh", *_]:
+                assert os.access(ROOT / words[0], os.X_OK)
+            case ["export", setting]:
+                assert re.fullmatch(r"(PREFECT|DERIVA_ML)_[A-Z_]+=\S+", setting), words
+            case ["prefect", "deployment", "run", name, *_] | ["prefect", "deployment", "schedule", "ls", name] if (
+                document == ROOT / "docs/deployments.md"
+            ):
+                assert name in deployed_names()
             case ["prefect", "deployment", "run", name]:
                 flow, _, deployment = name.partition("/")
                 code = "\n".join(example.text for example in examples(document))
