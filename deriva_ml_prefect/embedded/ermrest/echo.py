@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -19,6 +19,7 @@ from deriva_ml_prefect.embedded.ermrest.model import Type
 from deriva_ml_prefect.embedded.ermrest.negotiation import CSV, JSON
 from deriva_ml_prefect.embedded.ermrest.representation import Shape, json_objects, quote_field
 from deriva_ml_prefect.embedded.ermrest.types import Stored, is_float
+from deriva_ml_prefect.embedded.spool import Spool
 
 _BOOLEANS: Final = {1: "t", 0: "f", None: None}
 Values = Sequence[Stored]
@@ -26,33 +27,43 @@ Values = Sequence[Stored]
 
 @dataclass
 class Echo:
-    """Collects batches of stored rows as pieces of an answer."""
+    """Writes batches of stored rows as an answer."""
 
     shape: Shape
     form: str
-    pieces: list[bytes] = field(default_factory=list)
+    answer: Spool
+    is_begun: bool = False
 
 
 def add_batch(echo: Echo, columns: Sequence[Values]) -> None:
     """Add rows, given column by column in the order of the shape."""
+    _begin(echo)
     if echo.form == CSV:
-        echo.pieces.append(_csv_lines(columns, echo.shape.types).encode())
+        echo.answer.write(_csv_lines(columns, echo.shape.types).encode())
         return
     objects = json_objects(list(zip(*columns, strict=True)), echo.shape)
     if echo.form == JSON:
-        echo.pieces.append(orjson.dumps(objects)[1:-1])
+        separator = b",\n" if echo.answer.size > 1 else b""
+        echo.answer.write(separator + orjson.dumps(objects)[1:-1])
     else:
-        echo.pieces.append(b"".join([orjson.dumps(member) + b"\n" for member in objects]))
+        echo.answer.write(b"".join([orjson.dumps(member) + b"\n" for member in objects]))
 
 
-def finished(echo: Echo) -> bytes:
-    """The whole answer."""
-    if echo.form == CSV:
-        header = ",".join(quote_field(name) for name in echo.shape.names) + "\n"
-        return b"".join((header.encode(), *echo.pieces))
+def finish_echo(echo: Echo) -> None:
+    """Complete the answer, which may have no rows."""
+    _begin(echo)
     if echo.form == JSON:
-        return b"[" + b",\n".join(echo.pieces) + b"]\n"
-    return b"".join(echo.pieces)
+        echo.answer.write(b"]\n")
+
+
+def _begin(echo: Echo) -> None:
+    if echo.is_begun:
+        return
+    echo.is_begun = True
+    if echo.form == CSV:
+        echo.answer.write((",".join(quote_field(name) for name in echo.shape.names) + "\n").encode())
+    elif echo.form == JSON:
+        echo.answer.write(b"[")
 
 
 def _csv_lines(columns: Sequence[Values], kinds: Sequence[Type]) -> str:

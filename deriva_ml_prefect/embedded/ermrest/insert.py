@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from deriva_ml_prefect.embedded.database import REQUEST_SECONDS
 from deriva_ml_prefect.embedded.ermrest.acl import (
     Access,
     refusal,
@@ -18,7 +19,7 @@ from deriva_ml_prefect.embedded.ermrest.acl import (
 )
 from deriva_ml_prefect.embedded.ermrest.catalogs import Catalog, Writing
 from deriva_ml_prefect.embedded.ermrest.clock import allocate_column_serials, note_rids
-from deriva_ml_prefect.embedded.ermrest.echo import Echo, add_batch, finished
+from deriva_ml_prefect.embedded.ermrest.echo import Echo, add_batch, finish_echo
 from deriva_ml_prefect.embedded.ermrest.input import LARGEST_BODY, read_columns
 from deriva_ml_prefect.embedded.ermrest.model import Column, Model, Table
 from deriva_ml_prefect.embedded.ermrest.negotiation import form_headers, input_form, negotiate
@@ -40,6 +41,7 @@ from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Options, Path
 from deriva_ml_prefect.embedded.ermrest.types import Stored, cast_json_column
 from deriva_ml_prefect.embedded.errors import BadRequest, Conflict, Forbidden
 from deriva_ml_prefect.embedded.http import Request, Response
+from deriva_ml_prefect.embedded.spool import Spool, spool_body
 
 SYSTEM: Final = ("RID", "RCT", "RMT", "RCB", "RMB")
 _IDENTIFIERS: Final = ("ID", "id", "URI", "uri")
@@ -72,33 +74,42 @@ def answer_insert(catalog: Catalog, tree: DataRequest, options: Options, request
     """POST /entity/[S:]T: the rows as they are stored, in the form of the body unless another is asked for."""
     if options.onconflict not in (None, "abort", "skip"):
         raise BadRequest(f"The parameter onconflict is 'abort' or 'skip', not {options.onconflict!r}.")
-    body = request.body.read(LARGEST_BODY)
-    with catalog.writing(request) as writing:
-        seen = only_table(writing.visible, tree.path)
-        require(writing.model, seen, writing.client, "insert")
-        table = writing.model.schemas[seen.schema].tables[seen.name]
-        in_form = input_form(request)
-        insertion = plan_insertion(table, options)
-        require_given(writing, insertion)
-        before = last_row(writing.connection, table)
-        named = [(column.name, column) for column in insertion.given]
-        ignored = [column.name for column in insertion.filled]
-        change = Change(writing)
-        form = negotiate(request, options, in_form)
-        echo = Echo(shape_of(table), form)
-        keys: set[tuple[Stored, ...]] = set()
-        for columns in read_columns(in_form, body, named, ignored):
-            refuse_equal(insertion, columns, keys)
-            stored = insert_batch(change, insertion, columns)
-            if stored and not insertion.skip_conflicts:
-                add_batch(echo, stored)
-        check_inserted(change, insertion, before)
-        finish(change)
-        if insertion.skip_conflicts:
-            answer = b"".join(render_inserted(writing.connection, table, before, form))
-        else:
-            answer = finished(echo)
-        return Response(200, (*form_headers(form, options), *tagged(request, writing.now)), answer)
+    answer = Spool()
+    try:
+        with spool_body(request.body, LARGEST_BODY) as body, catalog.writing(request) as writing:
+            seen = only_table(writing.visible, tree.path)
+            require(writing.model, seen, writing.client, "insert")
+            table = writing.model.schemas[seen.schema].tables[seen.name]
+            in_form = input_form(request)
+            insertion = plan_insertion(table, options)
+            require_given(writing, insertion)
+            form = negotiate(request, options, in_form)
+            insert_body(Change(writing), insertion, in_form, body, Echo(shape_of(table), form, answer))
+    except BaseException:
+        answer.close()
+        raise
+    return answer.answer(200, (*form_headers(form, options), *tagged(request, writing.now)))
+
+
+def insert_body(change: Change, insertion: Insertion, form: str, body: Spool, echo: Echo) -> None:
+    """Insert the rows of a body in this form, and write them to the echo as they are stored."""
+    table = insertion.table
+    before = last_row(change.connection, table)
+    named = [(column.name, column) for column in insertion.given]
+    keys: set[tuple[Stored, ...]] = set()
+    for columns in read_columns(form, body.rewound(), named, [column.name for column in insertion.filled]):
+        change.connection.allow(REQUEST_SECONDS)  # the bound is for a statement, not for a body that gets on
+        refuse_equal(insertion, columns, keys)
+        stored = insert_batch(change, insertion, columns)
+        if stored and not insertion.skip_conflicts:
+            add_batch(echo, stored)
+    check_inserted(change, insertion, before)
+    finish(change)
+    if insertion.skip_conflicts:
+        for piece in render_inserted(change.connection, table, before, echo.form):
+            echo.answer.write(piece)
+    else:
+        finish_echo(echo)
 
 
 def plan_insertion(table: Table, options: Options) -> Insertion:

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from deriva_ml_prefect.embedded.database import Connection
 from deriva_ml_prefect.embedded.ermrest.acl import table_named
 from deriva_ml_prefect.embedded.ermrest.catalogs import Writing
 from deriva_ml_prefect.embedded.ermrest.model import Column, ForeignKey, Table
@@ -30,7 +31,7 @@ class Change:
     sets: list[str] = field(default_factory=list)
 
     @property
-    def connection(self) -> sqlite3.Connection:
+    def connection(self) -> Connection:
         return self.writing.connection
 
     @property

@@ -9,6 +9,7 @@ from itertools import count
 
 import orjson
 
+from deriva_ml_prefect.embedded.database import REQUEST_SECONDS
 from deriva_ml_prefect.embedded.ermrest.acl import refusal, require, require_columns
 from deriva_ml_prefect.embedded.ermrest.catalogs import Catalog, Writing
 from deriva_ml_prefect.embedded.ermrest.input import LARGEST_BODY, read_columns
@@ -32,6 +33,7 @@ from deriva_ml_prefect.embedded.ermrest.sql import Query
 from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Item, Options
 from deriva_ml_prefect.embedded.errors import BadRequest, Conflict
 from deriva_ml_prefect.embedded.http import Client, Request, Response
+from deriva_ml_prefect.embedded.spool import Spool, spool_body
 
 
 @dataclass(frozen=True)
@@ -59,22 +61,27 @@ def answer_update(catalog: Catalog, tree: DataRequest, options: Options, request
     Input rows that match nothing are missing from the answer: with a column's old value among the keys, the request
     compares and swaps.
     """
-    body = request.body.read(LARGEST_BODY)
-    with catalog.writing(request) as writing:
-        table = only_table(writing.visible, tree.path)
-        require(writing.model, table, writing.client, "update")
-        update = resolve_update(table, tree)
-        require_update(writing, update)
-        in_form = input_form(request)
-        change = Change(writing)
-        rows = load_input(change, update, in_form, body)
-        matched = match_rows(change, update, rows)
-        update_rows(change, table_of(writing.model, table), matched, _targets(update))
-        form = negotiate(request, options, in_form)
-        shape = Shape(tuple(n for n, _ in update.shown), tuple(c.type for _, c in update.shown))
-        answer = b"".join(render(writing.connection, _changed_query(update, matched), shape, form))
-        finish(change)
-        return Response(200, (*form_headers(form, options), *tagged(request, writing.now)), answer)
+    answer = Spool()
+    try:
+        with spool_body(request.body, LARGEST_BODY) as body, catalog.writing(request) as writing:
+            table = only_table(writing.visible, tree.path)
+            require(writing.model, table, writing.client, "update")
+            update = resolve_update(table, tree)
+            require_update(writing, update)
+            in_form = input_form(request)
+            change = Change(writing)
+            rows = load_input(change, update, in_form, body)
+            matched = match_rows(change, update, rows)
+            update_rows(change, table_of(writing.model, table), matched, _targets(update))
+            form = negotiate(request, options, in_form)
+            shape = Shape(tuple(n for n, _ in update.shown), tuple(c.type for _, c in update.shown))
+            for piece in render(writing.connection, _changed_query(update, matched), shape, form):
+                answer.write(piece)
+            finish(change)
+    except BaseException:
+        answer.close()
+        raise
+    return answer.answer(200, (*form_headers(form, options), *tagged(request, writing.now)))
 
 
 def table_of(model: Model, seen: Table) -> Table:
@@ -118,12 +125,13 @@ def refuse_system(columns: Iterable[Column], client: Client | None) -> None:
             raise refusal(client, f"The system column {column.name} cannot be changed.")
 
 
-def load_input(change: Change, update: Update, form: str, body: bytes) -> str:
+def load_input(change: Change, update: Update, form: str, body: Spool) -> str:
     """A temporary table of the input: n counts rows, v0.. are the inputs. Raises BadRequest for rows of equal keys."""
     rows = make_empty_set(change, len(update.inputs))
     marks = ", ".join("?" * (len(update.inputs) + 1))
     number = count()
-    for columns in read_columns(form, body, update.inputs, ()):
+    for columns in read_columns(form, body.rewound(), update.inputs, ()):
+        change.connection.allow(REQUEST_SECONDS)  # the bound is for a statement, not for a body that gets on
         change.connection.executemany(f"INSERT INTO {rows} VALUES ({marks})", zip(number, *columns, strict=False))
     keys = ", ".join(f"v{i}" for i in range(len(update.keys)))
     twice = change.connection.execute(f"SELECT 1 FROM {rows} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1").fetchone()
@@ -159,8 +167,7 @@ def answer_upsert(catalog: Catalog, tree: DataRequest, options: Options, request
     A new row that breaks one of the keys is dropped without a word. Changed rows are answered as they were given, new
     ones with their system columns.
     """
-    body = request.body.read(LARGEST_BODY)
-    with catalog.writing(request) as writing:
+    with spool_body(request.body, LARGEST_BODY) as body, catalog.writing(request) as writing:
         table = only_table(writing.visible, tree.path)
         require(writing.model, table, writing.client, "insert")
         require(writing.model, table, writing.client, "update")
