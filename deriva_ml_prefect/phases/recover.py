@@ -101,8 +101,10 @@ def _reconcile(context: Context) -> None:
     if not entry.registered:
         executions.mark_registered(journal, context.rid, row.stored_status)
         return
-    unsent = bool(executions.unsent_steps(journal, context.rid))
-    match reconcile(context.rid, entry.status, row.status, unsent=unsent):
+    steps = executions.unsent_steps(journal, context.rid)
+    unsent = bool(steps)
+    next_step = steps[0].status if steps else None
+    match reconcile(context.rid, entry.status, row.status, unsent=unsent, next_step=next_step):
         case Winner.catalog:
             executions.adopt_status(journal, context.rid, row.status, row.status_detail, row.stored_status)
         case Winner.journal:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLExecutionError
+from deriva_ml_prefect.journal.disk import naming_disk_errors
 from deriva_ml_prefect.provenance.scrub import Scrubber, make_scrubber
 
 KEY_FILE = "scrub.key"
 
 
+@naming_disk_errors()
 def scrubber(home: Path) -> Scrubber:
     """The scrubber of this installation; its key is made at first use and kept in the home folder, mode 0600."""
     path = home / KEY_FILE

@@ -29,14 +29,22 @@ _CATALOG_WINS = frozenset({
 """(journal, catalog) pairs that arise when the answer to a write was lost, or a person wrote the catalog."""
 
 
-def reconcile(rid: str, journal: ExecutionStatus, catalog: ExecutionStatus, *, unsent: bool) -> Winner:
+def reconcile(
+    rid: str,
+    journal: ExecutionStatus,
+    catalog: ExecutionStatus,
+    *,
+    unsent: bool,
+    next_step: ExecutionStatus | None = None,
+) -> Winner:
     """The winner for one execution; `unsent` says that the journal has a status that the catalog has not confirmed.
 
-    Raises DerivaMLStateInconsistency for a pair that no rule settles.
+    `next_step` is the first of those statuses, where there are several: a run that the catalog heard nothing of may be
+    many edges ahead. Raises DerivaMLStateInconsistency for a pair that no rule settles.
     """
     if journal == catalog:
         return Winner.neither
-    if unsent and is_legal(catalog, journal):
+    if unsent and (is_legal(catalog, journal) or (next_step is not None and is_legal(catalog, next_step))):
         return Winner.journal
     if (journal, catalog) in _CATALOG_WINS:
         return Winner.catalog

@@ -64,3 +64,14 @@ def test_every_pair_has_an_answer_and_the_journal_never_forces_an_illegal_edge()
             continue
         if winner is Winner.journal:
             assert is_legal(catalog, journal)
+
+
+def test_a_run_that_the_catalog_heard_nothing_of_is_many_edges_ahead() -> None:
+    ahead = reconcile("1-A", S.Pending_Upload, S.Created, unsent=True, next_step=S.Running)
+    assert ahead is Winner.journal
+    with pytest.raises(DerivaMLStateInconsistency):
+        reconcile("1-A", S.Pending_Upload, S.Created, unsent=True, next_step=S.Stopped)
+
+
+def test_a_person_who_aborted_a_run_is_not_overruled_by_its_unsent_steps() -> None:
+    assert reconcile("1-A", S.Running, S.Aborted, unsent=True, next_step=S.Running) is Winner.catalog
