@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
 
 _INSIDE = "FAULTS_LAYER"
 """Set in the environment once this program runs above the layer of file calls."""
@@ -56,9 +59,12 @@ def _above_the_layer() -> int:
             "PYTHONHASHSEED": "0",
         }
         environment = {name: value for name, value in os.environ.items() if not name.startswith("DERIVA_ML_")}
-        import subprocess
-
         child = subprocess.Popen([sys.executable, "-m", "tests.faults", *sys.argv[1:]], env={**environment, **inside})
+
+        def pass_on(number: int, frame: FrameType | None) -> None:  # the child ends its own processes
+            child.send_signal(number)
+
+        signal.signal(signal.SIGTERM, pass_on)
         while True:
             try:
                 return child.wait()

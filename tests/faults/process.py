@@ -25,6 +25,7 @@ LONGEST = 90.0
 PATIENT = 10.0
 IMPATIENT = 0.8
 """Seconds that an answer may take when one will never come."""
+_PR_SET_PDEATHSIG = 1
 _EXITS = {0: "done", 3: "named", 4: "unnamed", -signal.SIGKILL: "killed"}
 
 Plant = Callable[[], None]
@@ -75,6 +76,8 @@ def start(lane: Lane, library: Path, trouble: Trouble | None, plant: Plant | Non
     try:
         os.close(write)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # it ends with the worker that conducts it, however that ends
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         log = os.open(lane.folder / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(log, 1)
         os.dup2(log, 2)

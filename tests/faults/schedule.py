@@ -38,6 +38,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "race": (RACE,),
 }
 KINDS = tuple(itertools.chain.from_iterable(GROUPS.values()))
+_MOST_IN_VAIN = 2000
 _TROUBLE = re.compile(r"(?P<kind>[A-Za-z0-9-]+)@(?P<at>\d+)(?:x(?P<times>\d+|all))?$")
 
 
@@ -109,17 +110,21 @@ class Boundaries:
 
 
 def plan(bounds: Boundaries, *, seed: int, count: int, only: str | None = None) -> list[Schedule]:
-    """So many schedules from a seed: first every boundary once by itself, then combinations by chance."""
+    """At most so many schedules from a seed: first every boundary once by itself, then combinations by chance."""
     dice = random.Random(seed)
     single = [schedule for schedule in _every_boundary(bounds, dice) if _wanted(schedule, only)]
     dice.shuffle(single)
     chosen = list(dict.fromkeys(single))[:count]
     seen = set(chosen)
-    while len(chosen) < count:
+    in_vain = 0
+    # some kinds are in no combination
+    while len(chosen) < count and in_vain < _MOST_IN_VAIN:
         schedule = _by_chance(bounds, dice)
+        in_vain += 1
         if schedule not in seen and _wanted(schedule, only):
             seen.add(schedule)
             chosen.append(schedule)
+            in_vain = 0
     return chosen
 
 
