@@ -9,11 +9,12 @@ import platform
 import sqlite3
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.benchmarks.comparison import Taken, take
+from tests.benchmarks.comparison import Comparison, Taken, take
 from tests.benchmarks.subjects import SUBJECTS
 from tests.benchmarks.table import document, table
 from tests.benchmarks.world import open_world
@@ -47,11 +48,17 @@ def run(asked: argparse.Namespace) -> list[Taken]:
     with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=asked.folder) as folder, ExitStack() as stack:
         os.environ.update(DERIVA_ML_HOME=str(Path(folder) / "home"), DERIVA_ML_ALLOW_DIRTY="true")
         world = stack.enter_context(open_world(Path(folder), scale=asked.scale))
-        comparisons = []
+        comparisons: list[Comparison] = []
+        broken: list[Taken] = []
         for name in [name for name in SUBJECTS if name in (asked.only or SUBJECTS)]:
             _tell(f"preparing {name}")
-            comparisons += SUBJECTS[name](world, stack)
-        return take(comparisons, max(asked.rounds, 1), _tell)
+            try:
+                comparisons += SUBJECTS[name](world, stack)
+            except Exception as error:  # noqa: BLE001 (whatever it is, the table says it, and the exit status)
+                _tell(traceback.format_exc())
+                problem = f"{type(error).__name__}: {error}"
+                broken.append(Taken(Comparison(f"{name} (all of it)", lambda: 0, None, 0), problem=problem))
+        return [*take(comparisons, max(asked.rounds, 1), _tell), *broken]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from tests.benchmarks import catalog_rows, memory, objects
+from tests.benchmarks import (
+    bags,
+    catalog_rows,
+    commands,
+    executions,
+    flow_runs,
+    imports,
+    memory,
+    metrics,
+    objects,
+)
 from tests.benchmarks.comparison import Comparison
 from tests.benchmarks.world import World
 
@@ -13,4 +23,10 @@ SUBJECTS: dict[str, Callable[[World, ExitStack], list[Comparison]]] = {
     "rows": catalog_rows.compare,
     "objects": objects.compare,
     "memory": memory.compare,
+    "bags": bags.compare,
+    "executions": executions.compare,
+    "flows": flow_runs.compare,
+    "imports": imports.compare,
+    "commands": commands.compare,
+    "metrics": metrics.compare,
 }

@@ -1,0 +1,144 @@
+"""A dataset's bag of 5,000 files: downloaded and verified against aria2c with checksums, and once more from the cache.
+
+Without aria2c (Debian package aria2, `make system`) the limit is the same downloads through httpx with 32 threads, and
+the row says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+
+from tests.benchmarks.comparison import Comparison, timed
+from tests.benchmarks.world import JSON, World
+
+FILES = 5_000
+SIZE = 4 * 1024
+AT_ONCE = 32
+SECONDS = 600
+
+
+def compare(world: World, stack: ExitStack) -> list[Comparison]:
+    from deriva_ml_prefect.config.dataset import DatasetSpec
+
+    files = make_files(world, world.of(FILES))
+    spec = DatasetSpec(rid=make_dataset(world, files))
+    cache = world.folder / "home" / "cache"
+
+    def download() -> None:
+        bag = world.ml.download_dataset_bag(spec)
+        got = sum(1 for _ in (bag.path / "data" / "assets").rglob("*") if _.is_file())
+        if got < len(files):
+            raise RuntimeError(f"The bag has {got} files instead of {len(files)}.")
+
+    def from_nothing() -> float:
+        shutil.rmtree(cache, ignore_errors=True)
+        return timed(download)()
+
+    def again() -> float:
+        if not cache.exists():
+            download()
+        return timed(lambda: world.ml.download_dataset_bag(spec))()
+
+    name, limit = _with_aria2(world, files) if shutil.which("aria2c") else _with_httpx(world, files, stack)
+    return [
+        Comparison(f"download and verify a bag of 5,000 files / {name}", from_nothing, limit, 1.2),
+        Comparison("the same bag from the cache", again, None, 1.0),
+    ]
+
+
+def make_files(world: World, count: int) -> dict[str, str]:
+    """Put so many objects into the object store: path → MD5 in hexadecimal."""
+    found = {}
+    for number in range(count):
+        content = f"file {number} ".encode().ljust(SIZE, b"-")
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        path = f"/hatrac/Bagged/{md5}.file-{number}.txt"
+        world.client.ask("PUT", f"{path}?parents=true", content, content_type="text/plain")
+        found[path] = md5
+    return found
+
+
+def make_dataset(world: World, files: dict[str, str]) -> str:
+    """RID of a dataset whose members are rows for these objects."""
+    ml = world.ml
+    ml.create_asset("Bagged", comment="Files of a bag")
+    ml.add_dataset_element_type("Bagged")
+    ml.add_term("Dataset_Type", "Bagged", "A dataset to be downloaded")
+    rows = [
+        {"URL": path, "Filename": path.rpartition(".file-")[2], "Length": SIZE, "MD5": md5}
+        for path, md5 in files.items()
+    ]
+    path = f"/ermrest/catalog/{ml.catalog_id}/entity/bench:Bagged"
+    stored = json.loads(world.client.ask("POST", path, json.dumps(rows).encode(), content_type=JSON))
+    workflow = ml.create_workflow("Collect", "Training")
+    with ml.create_execution(workflow=workflow, description="Collect") as execution:
+        dataset = execution.create_dataset(["Bagged"], description="Many files")
+        dataset.add_dataset_members({"Bagged": [row["RID"] for row in stored]})
+    execution.upload_execution_outputs()
+    return str(dataset.dataset_rid)
+
+
+def _with_aria2(world: World, files: dict[str, str]) -> tuple[str, Callable[[], float]]:
+    target, listed = world.folder / "aria2", world.folder / "aria2.txt"
+    listed.write_text(
+        "".join(
+            f"http://127.0.0.1:{world.client.connection.port}{path}\n  out={number}\n  checksum=md5={md5}\n"
+            for number, (path, md5) in enumerate(files.items())
+        )
+    )
+    configuration = world.folder / "aria2.conf"
+    configuration.touch(mode=0o600)
+    # not on the command line, where everybody on the machine can read it
+    configuration.write_text(f"header=Authorization: Bearer {world.client.token}\n")
+    command = ["aria2c", f"--conf-path={configuration}", f"--input-file={listed}", f"--dir={target}", f"-j{AT_ONCE}"]
+    command += ["--check-integrity=true", "--quiet=true", "--enable-dht=false", "--file-allocation=none"]
+
+    def fetch() -> float:
+        shutil.rmtree(target, ignore_errors=True)
+        spent = timed(lambda: subprocess.run(command, check=True, timeout=SECONDS))()
+        _require(target, len(files))
+        return spent
+
+    return "aria2c -j32 with checksums", fetch
+
+
+def _with_httpx(world: World, files: dict[str, str], stack: ExitStack) -> tuple[str, Callable[[], float]]:
+    target = world.folder / "httpx"
+    client = stack.enter_context(
+        httpx.Client(
+            base_url=f"http://127.0.0.1:{world.client.connection.port}",
+            headers={"Authorization": f"Bearer {world.client.token}"},
+        )
+    )
+
+    def one(job: tuple[int, tuple[str, str]]) -> None:
+        number, (path, md5) = job
+        content = client.get(path).raise_for_status().content
+        if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+            raise RuntimeError(f"{path} did not arrive as promised.")
+        (target / str(number)).write_bytes(content)
+
+    def fetch() -> float:
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            spent = timed(lambda: list(pool.map(one, enumerate(files.items()))))()
+        _require(target, len(files))
+        return spent
+
+    return "httpx with 32 threads and MD5 (aria2c is not installed)", fetch
+
+
+def _require(folder: Path, count: int) -> None:
+    got = sum(1 for _ in folder.iterdir())
+    if got != count:
+        raise RuntimeError(f"{folder.name} fetched {got} files instead of {count}.")

@@ -1,0 +1,100 @@
+"""The command line against a bare interpreter: help, completion and lists, and what they import."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from tests.benchmarks.comparison import Comparison, timed
+from tests.benchmarks.processes import loaded, python, run_program
+from tests.benchmarks.world import World
+
+MAIN = "from deriva_ml_prefect.cli.main import main; main({arguments!r})"
+HEAVY = ("prefect", "pandas", "sqlalchemy")
+EXECUTIONS = 1_000
+STAGED = 1_000_000
+HOST = "lab.example.org"
+"""A host that nobody asks: lists are made of what this machine knows."""
+COMMANDS = {"--help": ["--help"], "completion": ["completion", "bash"], "ls": ["ls"]}
+
+
+def compare(world: World, stack: ExitStack) -> list[Comparison]:
+    home = world.folder / "home-of-many"
+    fill_home(home, world.of(EXECUTIONS), world.of(STAGED))
+    few = world.folder / "home-of-few"
+    fill_home(few, 3, 3)
+    surroundings = {"DERIVA_ML_HOME": str(few), "DERIVA_ML_HOST": "", "DERIVA_ML_CATALOG": ""}
+    many = {**surroundings, "DERIVA_ML_HOME": str(home)}
+    found = [
+        Comparison(
+            f"deriva-ml-prefect {name} / python -c pass",
+            timed(partial(run_program, _command(arguments), surroundings)),
+            python("pass"),
+            5.0,
+        )
+        for name, arguments in COMMANDS.items()
+    ]
+    return [
+        *found,
+        Comparison(
+            "prefect, pandas, sqlalchemy imported by these",
+            partial(_heavy, surroundings),
+            None,
+            0,
+            "packages",
+            rounds=1,
+            warm_up=False,
+        ),
+        Comparison(
+            "ls over 1,000 executions and 1,000,000 staged rows",
+            timed(partial(run_program, _command(["ls"]), many)),
+            None,
+            0.5,
+        ),
+    ]
+
+
+def _command(arguments: list[str]) -> list[str]:
+    return [str(Path(sys.executable).parent / "deriva-ml-prefect"), *arguments]
+
+
+def _heavy(surroundings: Mapping[str, str]) -> float:
+    return sum(
+        loaded(MAIN.format(arguments=arguments), HEAVY, environment=surroundings) for arguments in COMMANDS.values()
+    )
+
+
+def fill_home(home: Path, executions: int, rows: int) -> None:
+    """A home whose one workspace knows executions of one catalog, with feature values staged over them."""
+    from deriva_ml_prefect.config.settings import load_settings
+    from deriva_ml_prefect.journal import executions as journal_executions
+    from deriva_ml_prefect.journal.store import open_journal
+    from deriva_ml_prefect.values.address import Address
+
+    address = Address(HOST, "1")
+    inside = load_settings().workspace(address).relative_to(load_settings().home)
+    journal = open_journal(home / inside)
+    with journal.transaction():
+        for number in range(executions):
+            journal_executions.add_execution(
+                journal,
+                f"1-{number:04X}",
+                address=asdict(address),
+                workflow_rid="1-W",
+                description=f"Run {number}",
+                configuration={"description": f"Run {number}"},
+            )
+    with closing(sqlite3.connect(home / inside / "journal.db")) as connection, connection:
+        connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?) "
+            "INSERT INTO execution_state__feature_records "
+            "(execution_rid, feature_table, feature_name, target_table, target, record_json, status, created_at) "
+            "SELECT printf('1-%04X', i % ?), 'lab.Image_Grade', 'Grade', 'Image', printf('2-%X', i), "
+            'printf(\'{"Image": "2-%X", "Grade": "Good"}\', i), \'Pending\', \'2026-01-01T00:00:00+00:00\' FROM n',
+            (rows, executions),
+        )
