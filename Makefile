@@ -44,7 +44,7 @@ faults: $(STAMP)  ## kill and fail at every boundary of a run
 	$(BIN)/python -m tests.faults
 
 system:  ## packages of Debian that some tests look for (a browser)
-	apt-get install --yes --no-install-recommends chromium chromium-driver
+	apt-get install --yes --no-install-recommends aria2 chromium chromium-driver
 
 clean:  ## everything that was made here, but nothing in the home folder
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

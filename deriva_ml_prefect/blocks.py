@@ -19,7 +19,17 @@ from uuid import UUID
 
 from prefect.blocks.core import Block
 from prefect.client.schemas.objects import BlockDocument
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, HttpUrl, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FieldSerializationInfo,
+    GetJsonSchemaHandler,
+    HttpUrl,
+    SecretStr,
+    field_serializer,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -30,6 +40,7 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLConfigurationError,
     DerivaMLValidationError,
 )
+from deriva_ml_prefect.phases.scrubbing import scrubber
 from deriva_ml_prefect.values.address import EMBEDDED, Address, parse_address
 from deriva_ml_prefect.values.columns import refuse_nan
 from deriva_ml_prefect.values.names import ML_SCHEMA
@@ -121,6 +132,18 @@ class ExecutionConfiguration(CheckedBlock, Block, ExecutionSpec):
     _description: ClassVar[str | None] = (
         "What a DerivaML execution reads and why: datasets with their versions, assets, workflow, description."
     )
+
+    @field_serializer("argv", "config_choices", "description", when_used="json")
+    def _without_secrets(self, value: Any, info: FieldSerializationInfo) -> Any:
+        """Prefect keeps the parameters of a flow run as JSON: there they are as the execution records them."""
+        clean = scrubber(load_settings().home)
+        match info.field_name:
+            case "argv":
+                return clean.argv(value)
+            case "description":
+                return clean.prose(value)
+            case _:
+                return clean.mapping(value)
 
     def spec(self) -> ExecutionSpec:
         """The same without Prefect's part."""

@@ -15,7 +15,8 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
@@ -37,6 +38,7 @@ from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.phases.begin import Request
 from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.phases.lifecycle import conduct, directly
+from deriva_ml_prefect.phases.scrubbing import clean_error, scrub_logs
 from deriva_ml_prefect.provenance.caller import code_file
 from deriva_ml_prefect.tasks import run_phase
 from deriva_ml_prefect.values.address import Address
@@ -256,22 +258,36 @@ def _user_code(fn: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(fn)
         async def call_async(*args: Any, **kwargs: Any) -> Any:
             bound = filled(args, kwargs)
-            try:
-                return await fn(*bound.args, **bound.kwargs)
-            except SystemExit as e:
-                return _accept_exit(e)
+            with _no_secret_in_errors():
+                try:
+                    return await fn(*bound.args, **bound.kwargs)
+                except SystemExit as e:
+                    return _accept_exit(e)
 
         return _show_as(call_async, signature)
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
         bound = filled(args, kwargs)
-        try:
-            return fn(*bound.args, **bound.kwargs)
-        except SystemExit as e:
-            return _accept_exit(e)
+        with _no_secret_in_errors():
+            try:
+                return fn(*bound.args, **bound.kwargs)
+            except SystemExit as e:
+                return _accept_exit(e)
 
     return _show_as(call, signature)
+
+
+@contextmanager
+def _no_secret_in_errors() -> Iterator[None]:
+    """Prefect keeps the text of an error, and its traceback: in a flow run both are without secrets."""
+    try:
+        yield
+    except BaseException as e:
+        clean = clean_error(e) if FlowRunContext.get() else e
+        if clean is e:
+            raise
+        raise clean from None
 
 
 def _accept_exit(error: SystemExit) -> None:
@@ -286,6 +302,7 @@ def _code_run_name() -> str:
 
 def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfiguration | None, dry_run: bool) -> Any:
     """One run: the life cycle around the user's code, through tasks when a flow runs it. What the code returned."""
+    scrub_logs("prefect.flow_runs", "prefect.task_runs", "prefect.extra")
     catalog = find_catalog(plan.catalog)
     asked = configuration or ExecutionConfiguration()
     ml = plan.ml_class(

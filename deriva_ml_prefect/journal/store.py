@@ -134,8 +134,10 @@ def _connect(path: Path) -> Journal:
     try:
         connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row
-        connection.execute(f"PRAGMA journal_mode={'DELETE' if is_on_network(path.parent) else 'WAL'}")
-        connection.execute("PRAGMA synchronous=FULL")
+        on_network = is_on_network(path.parent)
+        connection.execute(f"PRAGMA journal_mode={'DELETE' if on_network else 'WAL'}")
+        # a rollback journal is deleted to commit: only EXTRA syncs the folder after that
+        connection.execute(f"PRAGMA synchronous={'EXTRA' if on_network else 'FULL'}")
         connection.execute("PRAGMA fullfsync=ON")
         _prepare(connection, path)
     except sqlite3.DatabaseError as e:

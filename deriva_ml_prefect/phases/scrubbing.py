@@ -54,6 +54,8 @@ def clean_error(error: BaseException, *, _seen: frozenset[int] = frozenset()) ->
     clean = scrubber(load_settings().home)
     if clean.text(str(error)) != str(error):
         error.args = tuple(clean.text(item) if isinstance(item, str) else item for item in error.args)
+    if isinstance(error, SystemExit) and isinstance(error.code, str):
+        error.code = clean.text(error.code)
     notes = getattr(error, "__notes__", None)
     if notes:
         error.__notes__ = [clean.text(note) if isinstance(note, str) else note for note in notes]
@@ -70,6 +72,14 @@ def clean_error(error: BaseException, *, _seen: frozenset[int] = frozenset()) ->
         return error
     replaced = DerivaMLExecutionError(f"{type(error).__name__}: {clean.text(told)}")
     return replaced.with_traceback(error.__traceback__)
+
+
+def scrub_logs(*loggers: str) -> None:
+    """Let the handlers of these loggers keep nothing secret. Doing it again changes nothing."""
+    for name in loggers:
+        for handler in logging.getLogger(name).handlers:
+            if not any(isinstance(each, LogScrubber) for each in handler.filters):
+                handler.addFilter(LogScrubber())
 
 
 class LogScrubber(logging.Filter):
