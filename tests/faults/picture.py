@@ -62,7 +62,8 @@ def take_picture(lane: Lane) -> Picture:
     names |= {row["RID"]: "the workflow" for row in raw["Workflow"]}
     names |= {row["RID"]: f"{table}/{row['Filename']}" for table in ASSETS for row in raw[table]}
     names |= {rid: f"subject {number}" for number, rid in enumerate(lane.subjects)}
-    hide = [(row["RID"], "EXECUTION") for row in raw["Execution"]] + [(lane.tag, "TAG")]
+    hide = [(f"deriva-ml-run-{row['RID']}.", "deriva-ml-run-EXECUTION.") for row in raw["Execution"]]
+    hide += [(lane.tag, "TAG")]
     drawn = {table: sorted(_plain(row, names, hide) for row in rows) for table, rows in raw.items() if rows}
     return Picture(drawn, raw)
 
