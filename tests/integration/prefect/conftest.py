@@ -32,3 +32,9 @@ def deriva_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def ml(deriva_home: Path) -> DerivaML:
     """A fresh catalog."""
     return DerivaML("embedded", create_ml_catalog("embedded", "lab").catalog_id)
+
+
+@pytest.fixture(autouse=True)
+def _home_of_these_tests(deriva_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other folders of tests, which the same process may run in between, have a home of their own."""
+    monkeypatch.setenv("DERIVA_ML_HOME", str(deriva_home))

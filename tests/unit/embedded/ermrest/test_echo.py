@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from deriva_ml_prefect.embedded.ermrest.echo import Echo, add_batch, finished
+from deriva_ml_prefect.embedded.ermrest.echo import Echo, add_batch, finish_echo
 from deriva_ml_prefect.embedded.ermrest.functions import FUNCTIONS
 from deriva_ml_prefect.embedded.ermrest.negotiation import CSV, FORMS
 from deriva_ml_prefect.embedded.ermrest.representation import Shape, render
 from deriva_ml_prefect.embedded.ermrest.sql import Query
 from deriva_ml_prefect.embedded.ermrest.types_catalog import resolve_type, storage_of_type
+from deriva_ml_prefect.embedded.spool import Spool
 
 COLUMNS: dict[str, list[Any]] = {
     "text": ["a", 'q"x,', "line\nbreak", None],
@@ -42,10 +43,12 @@ def test_equal_to_reading_the_rows(form: str, columns: dict[str, list[Any]]) -> 
     connection.executemany(f"INSERT INTO t VALUES ({marks})", zip(*columns.values(), strict=True))
     shape = Shape(tuple(columns), kinds)
     read = b"".join(render(connection, Query("SELECT * FROM t ORDER BY rowid", ()), shape, form))
-    echo = Echo(shape, form)
+    spool = Spool()
+    echo = Echo(shape, form, spool)
     add_batch(echo, [values[:3] for values in columns.values()])
     add_batch(echo, [values[3:] for values in columns.values()])
-    written = finished(echo)
+    finish_echo(echo)
+    written = spool.rewound().read()
     if form == CSV:
         assert written == read
     else:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from deriva_ml_prefect.embedded.ermrest.input import read_columns
@@ -17,7 +19,11 @@ WANTED = [("id", column("id", "int4")), ("note", column("note", "text"))]
 
 
 def read(form: str, text: str) -> list[tuple[object, ...]]:
-    return [row for columns in read_columns(form, text.encode(), WANTED, ["RID"]) for row in zip(*columns, strict=True)]
+    return [
+        row
+        for columns in read_columns(form, io.BytesIO(text.encode()), WANTED, ["RID"])
+        for row in zip(*columns, strict=True)
+    ]
 
 
 def test_the_three_forms() -> None:
