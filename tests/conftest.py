@@ -17,6 +17,7 @@ import pytest
 
 from deriva_ml_prefect.catalog.rows import get_rows
 from deriva_ml_prefect.catalog.urls import table_name
+from deriva_ml_prefect.journal import ownership
 from deriva_ml_prefect.journal.store import close_journals
 from deriva_ml_prefect.ml.creation import create_ml_catalog
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
@@ -144,6 +145,9 @@ def home(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     (folder / "embedded").symlink_to(lab.home / "embedded")
     monkeypatch.setenv("DERIVA_ML_HOME", str(folder))
     yield folder
+    # an execution that a test left open would go on giving signs of life, in the catalog that the next test looks at
+    for left in folder.glob("workspaces/*/*/executions/*"):
+        ownership.release(left)
     close_journals()
 
 
