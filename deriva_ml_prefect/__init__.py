@@ -2,9 +2,9 @@
 
 Public names, loaded when they are first used, so that importing the package costs nothing; nothing inside imports them
 from here. Catalogs: `DerivaML`, `create_ml_catalog`. Runs: `ExecutionConfiguration`, `Execution`, `deriva_execution`,
-`current_execution`, `ExecutionStatus`, `Workflow`. Data: `DatasetSpec`, `AssetSpec`, `Dataset`, `DatasetBag`. Names of
-the schema: `MLAsset`, `ExecAssetType`, `ExecMetadataType`, `MLVocab`. Errors: `exceptions`. Only
-`ExecutionConfiguration` and `deriva_execution` import Prefect.
+`run_nested`, `NestedRun`, `current_execution`, `ExecutionStatus`, `Workflow`. Data: `DatasetSpec`, `AssetSpec`,
+`Dataset`, `DatasetBag`. Names of the schema: `MLAsset`, `ExecAssetType`, `ExecMetadataType`, `MLVocab`. Errors:
+`exceptions`. Only `ExecutionConfiguration`, `deriva_execution` and `run_nested` import Prefect.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from deriva_ml_prefect.ml.dataset import Dataset
     from deriva_ml_prefect.ml.deriva_ml import DerivaML
     from deriva_ml_prefect.ml.execution import Execution
+    from deriva_ml_prefect.sweep import NestedRun, run_nested
     from deriva_ml_prefect.values.names import ExecAssetType, ExecMetadataType, MLAsset, MLVocab
     from deriva_ml_prefect.values.status import ExecutionStatus
 
@@ -41,11 +42,13 @@ __all__ = [
     "ExecutionStatus",
     "MLAsset",
     "MLVocab",
+    "NestedRun",
     "Workflow",
     "create_ml_catalog",
     "current_execution",
     "deriva_execution",
     "exceptions",
+    "run_nested",
 ]
 
 _HOMES = {
@@ -61,10 +64,12 @@ _HOMES = {
     "ExecutionStatus": "values.status",
     "MLAsset": "values.names",
     "MLVocab": "values.names",
+    "NestedRun": "sweep",
     "Workflow": "config.workflow",
     "create_ml_catalog": "ml.creation",
     "current_execution": "ml.current",
     "deriva_execution": "decorators",
+    "run_nested": "sweep",
 }
 """Public name → module that defines it."""
 

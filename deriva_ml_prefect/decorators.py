@@ -32,7 +32,7 @@ from deriva_ml_prefect.blocks import DerivaCatalog, ExecutionConfiguration, find
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
 from deriva_ml_prefect.hooks import make_hooks
-from deriva_ml_prefect.ml.current import current_execution, use_execution
+from deriva_ml_prefect.ml.current import current_execution, current_place, use_execution
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.phases.begin import Request
@@ -52,6 +52,8 @@ INJECTED = ("execution", "ml_instance")
 ADDED = ("configuration", "dry_run")
 """Parameters that the flow has beside the user's."""
 
+_MARK = "records_executions"
+"""Attribute of the functions of decorated flows; it stays when the flow is copied or sent elsewhere."""
 _HOOK_KINDS = ("on_completion", "on_failure", "on_cancellation", "on_crashed", "on_running")
 _CODE_OPTIONS = ("task_runner", "timeout_seconds", "retries", "retry_delay_seconds")
 """Flow options that are about the user's code alone."""
@@ -146,7 +148,14 @@ def deriva_execution(
     for kind, hooks in make_hooks(functools.partial(find_catalog, catalog)).items():
         options[kind] = [*hooks, *(options.get(kind) or [])]
     options.setdefault("version", file_hash(str(code_file(fn))))
-    return Flow(_recorded(plan), name=name, description=description, **options)
+    recorded = _recorded(plan)
+    setattr(recorded, _MARK, True)
+    return Flow(recorded, name=name, description=description, **options)
+
+
+def is_recorded(flow: Any) -> bool:
+    """Whether each run of a flow is an execution."""
+    return isinstance(flow, Flow) and bool(getattr(flow.fn, _MARK, False))
 
 
 def _options_of(given: Flow[..., Any]) -> dict[str, Any]:
@@ -316,11 +325,14 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
         credential=catalog.credential if catalog.credentials else None,
     )
     in_flow = FlowRunContext.get()
+    place = current_place()
+    dry_run = dry_run or (place is not None and place.dry_run)
     request = Request(
         ml.address,
         asked.spec(),
         _workflow(plan, ml, asked.workflow),
         dry_run=dry_run,
+        within=(place.parent, place.sequence) if place and place.address == ml.address else None,
         flow_run_id=runtime.flow_run.id if in_flow else None,
         attempt=runtime.flow_run.run_count if in_flow else 1,
     )
@@ -330,17 +342,18 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
         execution = Execution(ml, context)
         with use_execution(execution):
             if not in_flow:
-                return _result(plan.code.fn(*bound.args, **bound.kwargs))
+                return settled(plan.code.fn(*bound.args, **bound.kwargs))
             if not dry_run:
                 _link(execution)
             # the thread that sends heartbeats costs each flow a second at its end, and the flow around sends them
             with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-                return _result(plan.code(*bound.args, **bound.kwargs))
+                return settled(plan.code(*bound.args, **bound.kwargs))
 
     return conduct(request, user_code, call=run_phase if in_flow else directly).result
 
 
-def _result(value: Any) -> Any:
+def settled(value: Any) -> Any:
+    """What a call gave; of an async function, what it gives in the end."""
     return asyncio.run(value) if inspect.iscoroutine(value) else value
 
 

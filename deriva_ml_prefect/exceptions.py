@@ -26,6 +26,7 @@
         DerivaMLUploadError                 something was not delivered; everything staged is still there
         DerivaMLOwnershipError              another process owns this execution
         DerivaMLAttemptError                the user's code must not run again for this execution
+        DerivaMLNestedError                 some parts of an execution failed
       DerivaMLDenormalizeError              tables cannot be joined to one wide table as asked
         DerivaMLDenormalizeMultiLeaf, DerivaMLDenormalizeNoSink, DerivaMLDenormalizeDownstreamLeaf,
         DerivaMLDenormalizeAmbiguousPath, DerivaMLDenormalizeUnrelatedAnchor
@@ -171,6 +172,10 @@ class DerivaMLOwnershipError(DerivaMLExecutionError):
 
 class DerivaMLAttemptError(DerivaMLExecutionError):
     """The user's code must not run again for this execution."""
+
+
+class DerivaMLNestedError(DerivaMLExecutionError):
+    """Some parts of an execution failed; the message names them. The others are recorded as they ended."""
 
 
 class DerivaMLDenormalizeError(DerivaMLException):

@@ -7,6 +7,8 @@ by itself (an unreachable catalog) is worth repeating; anything else is told at 
 
 from __future__ import annotations
 
+import inspect
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -14,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
-from deriva_ml_prefect.exceptions import DerivaMLOfflineError
+from deriva_ml_prefect.exceptions import DerivaMLAttemptError, DerivaMLOfflineError
 from deriva_ml_prefect.phases.close import close_execution
 from deriva_ml_prefect.phases.download import download_inputs
 from deriva_ml_prefect.phases.flush import flush_features
@@ -68,6 +70,32 @@ TASKS: dict[Callable[..., Any], Task[..., Any]] = {
 beginning the execution, after which they are named, is no task: it belongs to the flow run itself."""
 
 
+class _Here:
+    """The user's code as an argument of its task: it stays in this process.
+
+    What Prefect sends to the workers of a pool has all arguments of the task around it; this one holds a connection.
+    """
+
+    def __init__(self, code: Callable[..., Any]) -> None:
+        self._code = code
+
+    def __call__(self, *args: Any) -> Any:
+        return self._code(*args)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Here, (_refuse,)
+
+
+def _refuse(*_: Any) -> None:
+    raise DerivaMLAttemptError("The code of an execution runs in the process that began it, not on a worker of a pool.")
+
+
 def run_phase(phase: Callable[..., T], /, *args: Any) -> T:
     """Run a phase as its task, in the flow run around this call; one that has no task runs in the flow itself."""
-    return cast("T", TASKS[phase](*args)) if phase in TASKS else phase(*args)
+    if phase not in TASKS:
+        return phase(*args)
+    task = TASKS[phase]
+    if threading.current_thread() is not threading.main_thread():
+        # Prefect cannot end a call in another thread: its limit would only fail a phase that came to its end late
+        task = task.with_options(timeout_seconds=None)
+    return cast("T", task(*(_Here(arg) if inspect.isroutine(arg) else arg for arg in args)))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from deriva_ml_prefect.pages.markdown import cell, linked_table, table
 from deriva_ml_prefect.questions.execution_summary import ExecutionSummary
 from deriva_ml_prefect.values.liveness import Liveness
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -17,32 +16,52 @@ def render_execution(summary: ExecutionSummary) -> str:
         "",
         f"[{record.rid} in {summary.address}]({summary.url})",
         "",
-        f"- **Status:** {record.status}" + (f" — {_cell(record.status_detail)}" if record.status_detail else ""),
-        f"- **Outcome of the code:** {_cell(summary.outcome)}",
+        f"- **Status:** {record.status}" + (f" — {cell(record.status_detail)}" if record.status_detail else ""),
+        f"- **Outcome of the code:** {cell(summary.outcome)}",
     ]
     if record.liveness not in (None, Liveness.settled):
-        since = f" (last sign of life at {_cell(record.last_sign_of_life or '')})"
+        since = f" (last sign of life at {cell(record.last_sign_of_life or '')})"
         lines.append(f"- **Its process is:** {record.liveness}{since}")
+    if summary.flow_run_id:
+        lines.append(f"- **Prefect flow run:** {cell(summary.flow_run_id)}")
     if record.description:
-        lines.append(f"- **Description:** {_cell(record.description)}")
+        lines.append(f"- **Description:** {cell(record.description)}")
     if summary.workflow:
         workflow = summary.workflow
         kinds = ", ".join(workflow.workflow_types)
-        lines.append(f"- **Workflow:** {_cell(workflow.name or workflow.rid)} ({_cell(kinds)})")
-        lines.append(f"- **Code:** {_cell(workflow.url or '')} `{_cell(workflow.checksum or '')}`")
-    lines += [f"- **{phase.capitalize()} took:** {_cell(text)}" for phase, text in record.durations.items()]
+        lines.append(f"- **Workflow:** {cell(workflow.name or workflow.rid)} ({cell(kinds)})")
+        lines.append(f"- **Code:** {cell(workflow.url or '')} `{cell(workflow.checksum or '')}`")
+    lines += [f"- **{phase.capitalize()} took:** {cell(text)}" for phase, text in record.durations.items()]
     lines += _local(summary)
-    datasets = [(item.rid, item.version or "", item.description or "") for item in summary.input_datasets]
-    lines += _table("Datasets read", ("RID", "Version", "Description"), datasets)
-    read = [(item.asset_table, item.filename or "", str(item.length), item.md5) for item in summary.input_assets]
-    lines += _table("Assets read", ("Table", "File", "Bytes", "MD5"), read)
+    lines += _inputs(summary)
     made = [
-        (item.asset_table, item.filename or "", ", ".join(item.asset_types), str(item.length), item.md5, item.rid)
+        (cell(item.asset_table), cell(item.filename or ""), cell(", ".join(item.asset_types)), str(item.length),
+         cell(item.md5), _link(summary, item.rid))
         for item in summary.output_assets
-    ]
-    lines += _table("Assets made", ("Table", "File", "Types", "Bytes", "MD5", "RID"), made)
-    lines += _table("Feature values", ("Feature", "Rows"), [(name, str(n)) for name, n in summary.features.items()])
+    ]  # fmt: skip
+    lines += linked_table("Assets made", ("Table", "File", "Types", "Bytes", "MD5", "RID"), made)
+    lines += table("Feature values", ("Feature", "Rows"), [(name, str(n)) for name, n in summary.features.items()])
     return "\n".join(lines) + "\n"
+
+
+def _inputs(summary: ExecutionSummary) -> list[str]:
+    datasets = [
+        (_link(summary, item.rid), cell(item.version or ""), cell(item.description or ""))
+        for item in summary.input_datasets
+    ]
+    read = [
+        (cell(item.asset_table), cell(item.filename or ""), str(item.length), cell(item.md5), _link(summary, item.rid))
+        for item in summary.input_assets
+    ]
+    return [
+        *linked_table("Datasets read", ("RID", "Version", "Description"), datasets),
+        *linked_table("Assets read", ("Table", "File", "Bytes", "MD5", "RID"), read),
+    ]
+
+
+def _link(summary: ExecutionSummary, rid: str) -> str:
+    """A row of the catalog, to be followed in a browser; nothing for a file that has none yet."""
+    return f"[{rid}]({summary.address_of(rid)})" if rid else "not uploaded"
 
 
 def _local(summary: ExecutionSummary) -> list[str]:
@@ -55,17 +74,3 @@ def _local(summary: ExecutionSummary) -> list[str]:
     if not local.owner_alive and local.user_code != "idle":
         lines.append(f"- **Finish it with:** `deriva-ml-prefect resume {summary.execution.rid}`")
     return lines
-
-
-def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    if not rows:
-        return []
-    body = ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
-    return ["", f"## {title}", "", "| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads), *body]
-
-
-def _cell(text: str) -> str:
-    """Text of the catalog inside a page: it cannot end its cell, nor bring markup of its own."""
-    for mark, plain in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("\r", " "), ("\n", " ")):
-        text = text.replace(mark, plain)
-    return text

@@ -56,6 +56,8 @@ class Request:
     flow_run_id: str | None = None
     attempt: int = 1
     """How often the flow run has been started, this time included."""
+    within: tuple[RID, int | None] | None = None
+    """The execution that this one is a part of, and its place among the parts (None: no order)."""
 
 
 def begin_execution(request: Request) -> Context:
@@ -196,6 +198,8 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
             supersedes=supersedes.rid if supersedes else None,
         )
         _note_versions(journal, context.rid, versions)
+        if request.within:
+            journal_executions.merge_facts(journal, context.rid, {"within": list(request.within)})
         if request.flow_run_id:
             flow_runs.bind_flow_run(journal, request.flow_run_id, attempt, context.rid)
         flow_runs.drop_lease(journal, purpose)
@@ -306,12 +310,28 @@ def complete_beginning(context: Context) -> Context:
     read = inputs.list_inputs(journal, context.rid, "dataset")
     if read:
         door_of(context).link_datasets([(item.rid, item.facts.get("version_rid")) for item in read])
+    if entry.facts.get("within"):
+        parent, sequence = entry.facts["within"]
+        _link_to_parent(context, parent, sequence)
     upload_metadata(context)
     if entry.supersedes:
         take_over_checkpoints(context, entry.supersedes)
         _close_superseded(dataclasses.replace(context, rid=entry.supersedes), context.rid)
     journal_executions.merge_facts(journal, context.rid, {"begun": True})
     return context
+
+
+def _link_to_parent(context: Context, parent: RID, sequence: int | None) -> None:
+    catalog = catalog_for(context.address)
+    if catalog.dialect.nested_executions:
+        executions.link_nested(catalog, parent, context.rid, sequence=sequence)
+    else:
+        logger.warning(
+            "Catalog %s has no nested executions, so it is not recorded there that %s is a part of %s.",
+            context.address,
+            context.rid,
+            parent,
+        )
 
 
 def _close_superseded(old: Context, new: RID) -> None:

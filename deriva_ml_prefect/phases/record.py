@@ -19,6 +19,7 @@ from deriva_ml_prefect.phases.upload import upload_files
 from deriva_ml_prefect.provenance.environment import environment_snapshot
 from deriva_ml_prefect.provenance.lockfile import find_lockfile
 from deriva_ml_prefect.provenance.uncommitted import uncommitted_code
+from deriva_ml_prefect.values.flow_runs import link_name as link_name
 from deriva_ml_prefect.values.liveness import promise_of_signs
 from deriva_ml_prefect.values.names import ExecMetadataType, MLAsset
 from deriva_ml_prefect.values.status import Outcome
@@ -106,11 +107,6 @@ def _beginning(context: Context) -> list[MetadataFile]:
             )
         )
     return files
-
-
-def link_name(flow_run_id: str) -> str:
-    """Name of the file by which another machine finds the execution of a flow run."""
-    return f"prefect-{flow_run_id}.json"
 
 
 def write_run_record(context: Context, *, seconds: dict[str, float]) -> StagedFile:

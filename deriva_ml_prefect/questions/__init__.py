@@ -5,7 +5,7 @@
                          workflow_executions(address, workflow) -> [RID]
     inputs_and_outputs   input_datasets(catalog, rid), execution_assets(catalog, rid, role)
     liveness             with_liveness(address, records): each with what is known of its process
-    nesting              nested_executions(address, rid, *, parents, recurse)
+    nesting              nested_executions(address, rid, *, parents, recurse), ordered_parts(address, rid)
     metrics              read_metrics(address, rids, *, filename) -> Metrics(rows, problems)
     select_values        select_for_each(values, target_column, selector) and the rules: newest, oldest, majority, …
     frames               to_dataframe(rows, columns): the one place that loads pandas

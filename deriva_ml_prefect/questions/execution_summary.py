@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.catalog import executions, features, rows, workflows
@@ -19,6 +20,7 @@ from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
 from deriva_ml_prefect.questions.inputs_and_outputs import InputDataset, execution_assets, input_datasets
 from deriva_ml_prefect.questions.liveness import with_liveness
 from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.flow_runs import flow_run_in
 from deriva_ml_prefect.values.names import AssetRole
 from deriva_ml_prefect.values.records import AssetRecord, ExecutionRecord, WorkflowRecord
 from deriva_ml_prefect.values.rid import RID, check_rid
@@ -56,6 +58,18 @@ class ExecutionSummary:
     """Content of `deriva-ml-run-<RID>.json`; None before the upload."""
     local: LocalState | None
 
+    flow_runs: tuple[str, ...] = ()
+    """Ids of the Prefect flow runs that it belongs to, as its files in the catalog name them."""
+
+    @property
+    def flow_run_id(self) -> str | None:
+        """The flow run that it belongs to; None for an execution without Prefect."""
+        return self.flow_runs[-1] if self.flow_runs else None
+
+    def address_of(self, rid: RID) -> str:
+        """Address of another row of this catalog in a browser."""
+        return f"{self.url.rpartition('/')[0]}/{rid}"
+
     @property
     def bytes_uploaded(self) -> int:
         """Bytes of all output files."""
@@ -86,7 +100,7 @@ def summarize_execution(address: Address, rid: RID) -> ExecutionSummary:
     outputs = execution_assets(catalog, rid, AssetRole.output)
     return ExecutionSummary(
         address=address,
-        url=f"{catalog.base_url}/id/{address.catalog_id}/{rid}",
+        url=row_address(catalog, rid),
         execution=record,
         workflow=workflows.read_workflow(catalog, record.workflow_rid) if record.workflow_rid else None,
         input_datasets=input_datasets(catalog, rid),
@@ -94,8 +108,14 @@ def summarize_execution(address: Address, rid: RID) -> ExecutionSummary:
         output_assets=outputs,
         features=_features(catalog, rid),
         run_record=_run_record(catalog, rid, outputs),
-        local=_local(address, rid),
+        local=local_state(load_settings().workspace(address), rid),
+        flow_runs=tuple(found for asset in outputs if (found := flow_run_in(asset.filename or ""))),
     )
+
+
+def row_address(catalog: Catalog, rid: RID) -> str:
+    """Address of a row in a browser."""
+    return f"{catalog.base_url}/id/{catalog.address.catalog_id}/{rid}"
 
 
 def _features(catalog: Catalog, rid: RID) -> dict[str, int]:
@@ -118,8 +138,8 @@ def _run_record(catalog: Catalog, rid: RID, outputs: tuple[AssetRecord, ...]) ->
     return content
 
 
-def _local(address: Address, rid: RID) -> LocalState | None:
-    workspace = load_settings().workspace(address)
+def local_state(workspace: Path, rid: RID) -> LocalState | None:
+    """What the journal of a workspace knows of an execution; None without one."""
     if not (workspace / FILE_NAME).exists():
         return None
     journal = open_journal(workspace)

@@ -24,3 +24,12 @@ def nested_executions(
             waiting += fresh
     records = {record.rid: record for record in executions.read_executions(catalog, list(found))}
     return [records[other] for other in found]
+
+
+def ordered_parts(address: Address, rid: RID) -> dict[int, ExecutionRecord]:
+    """The parts of an execution by their place in it; of several at one place (attempts), the newest."""
+    catalog = catalog_for(address)
+    placed = [(other, sequence) for other, sequence in executions.list_nested(catalog, rid) if sequence is not None]
+    records = {record.rid: record for record in executions.read_executions(catalog, [other for other, _ in placed])}
+    by_age = sorted(placed, key=lambda part: records[part[0]].created)
+    return {sequence: records[other] for other, sequence in by_age}
