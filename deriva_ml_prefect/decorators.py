@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from prefect import runtime
-from prefect.artifacts import create_link_artifact
-from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.flows import Flow
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -39,10 +37,12 @@ from deriva_ml_prefect.phases.begin import Request
 from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.phases.lifecycle import conduct, directly
 from deriva_ml_prefect.phases.scrubbing import clean_error, scrub_logs
+from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.provenance.caller import code_file
 from deriva_ml_prefect.tasks import run_phase
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.status import ExecutionStatus
+from deriva_ml_prefect.watching.watch import watch
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -343,13 +343,15 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
         with use_execution(execution):
             if not in_flow:
                 return settled(plan.code.fn(*bound.args, **bound.kwargs))
-            if not dry_run:
-                _link(execution)
             # the thread that sends heartbeats costs each flow a second at its end, and the flow around sends them
             with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
                 return settled(plan.code(*bound.args, **bound.kwargs))
 
-    return conduct(request, user_code, call=run_phase if in_flow else directly).result
+    if not in_flow:
+        return conduct(request, user_code, call=directly).result
+    with watch(plan.function) as watching:
+        options = UploadOptions(progress=watching.told)
+        return conduct(request, user_code, call=watching.around(run_phase), options=options).result
 
 
 def settled(value: Any) -> Any:
@@ -368,20 +370,3 @@ def _workflow(plan: Plan, ml: DerivaML, given: Workflow | None) -> Workflow:
         said.description or plan.description,
         function=plan.function,
     )
-
-
-def _link(execution: Execution) -> None:
-    """The flow run is tagged with the execution, and an artifact leads to the catalog."""
-    rid = execution.execution_rid
-    try:
-        with get_client(sync_client=True) as client:
-            client.update_flow_run(runtime.flow_run.id, tags={*runtime.flow_run.tags, f"execution:{rid}"})
-        create_link_artifact(
-            execution.ml.cite(rid, current=True),
-            link_text=f"Execution {rid}",
-            key=f"execution-{rid.lower()}",
-            description=f"Execution {rid} in catalog {execution.ml.address}.",
-        )
-    # Prefect's server may be gone; the execution does not depend on being found there
-    except Exception as e:  # noqa: BLE001
-        logger.warning("Prefect was not told that this run is execution %s: %s", rid, e)

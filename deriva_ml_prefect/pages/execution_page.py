@@ -35,11 +35,11 @@ def render_execution(summary: ExecutionSummary) -> str:
     lines += _local(summary)
     lines += _inputs(summary)
     made = [
-        (cell(item.asset_table), cell(item.filename or ""), cell(", ".join(item.asset_types)), str(item.length),
-         cell(item.md5), _link(summary, item.rid))
+        (_link(summary, item.rid), cell(item.filename or ""), cell(item.asset_table),
+         cell(", ".join(item.asset_types)), str(item.length), cell(item.md5))
         for item in summary.output_assets
     ]  # fmt: skip
-    lines += linked_table("Assets made", ("Table", "File", "Types", "Bytes", "MD5", "RID"), made)
+    lines += linked_table("Assets made", ("RID", "File", "Table", "Types", "Bytes", "MD5"), made)
     lines += table("Feature values", ("Feature", "Rows"), [(name, str(n)) for name, n in summary.features.items()])
     return "\n".join(lines) + "\n"
 
@@ -50,12 +50,12 @@ def _inputs(summary: ExecutionSummary) -> list[str]:
         for item in summary.input_datasets
     ]
     read = [
-        (cell(item.asset_table), cell(item.filename or ""), str(item.length), cell(item.md5), _link(summary, item.rid))
+        (_link(summary, item.rid), cell(item.filename or ""), cell(item.asset_table), str(item.length), cell(item.md5))
         for item in summary.input_assets
     ]
     return [
         *linked_table("Datasets read", ("RID", "Version", "Description"), datasets),
-        *linked_table("Assets read", ("Table", "File", "Bytes", "MD5", "RID"), read),
+        *linked_table("Assets read", ("RID", "File", "Table", "Bytes", "MD5"), read),
     ]
 
 

@@ -1,0 +1,87 @@
+"""What stands in the artifacts of an execution."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from deriva_ml_prefect.pages.execution_page import render_execution
+from deriva_ml_prefect.pages.metrics_page import render_metrics
+from deriva_ml_prefect.questions.execution_summary import ExecutionSummary
+from deriva_ml_prefect.values.progress import UploadProgress
+from deriva_ml_prefect.values.series import SeriesBuilder
+from deriva_ml_prefect.watching.board import Shown
+
+LISTED = 2_000
+"""Files of one execution that its table shows."""
+
+
+def show_summary(summary: ExecutionSummary) -> Shown:
+    """The execution as a page, with links to its row and those of everything that it read and made."""
+    said = f"Execution {summary.execution.rid} is {summary.execution.status}"
+    return Shown(_key("execution", summary), "markdown", render_execution(summary), f"{said}: {_link(summary)}")
+
+
+def show_files(summary: ExecutionSummary) -> Shown:
+    """Inputs and outputs with their checksums, a row each."""
+    rows: list[dict[str, Any]] = [
+        {"Role": "Input", "Kind": "Dataset", "Name": f"version {item.version or '?'}", "Bytes": None, "MD5": "",
+         "RID": item.rid}
+        for item in summary.input_datasets
+    ]  # fmt: skip
+    for role, files in (("Input", summary.input_assets), ("Output", summary.output_assets)):
+        rows += [
+            {"Role": role, "Kind": item.asset_table, "Name": item.filename or "", "Bytes": item.length,
+             "MD5": item.md5, "RID": item.rid or "not uploaded"}
+            for item in files
+        ]  # fmt: skip
+    more = f"; the first {LISTED} of {len(rows)}" if len(rows) > LISTED else ""
+    said = f"What execution {summary.execution.rid} read and made{more}: {_link(summary)}"
+    return Shown(_key("files", summary), "table", json.dumps(rows[:LISTED]), said)
+
+
+def show_progress(summary: ExecutionSummary, progress: UploadProgress | None, *, ended: bool) -> Shown:
+    """How far the transfers are, 0 to 100 %."""
+    rid = summary.execution.rid
+    done = sum(1 for item in summary.output_assets if item.rid)
+    whole = len(summary.output_assets)
+    percent = progress.percent_complete if progress else 0.0
+    if ended:
+        percent = 100.0 * done / whole if whole else 100.0
+        said = f"{done} of {whole} files of execution {rid} are in the catalog, {_size(summary.bytes_uploaded)}"
+    elif progress:
+        sent = f"{_size(progress.bytes_completed)} of {_size(progress.bytes_total)}"
+        said = f"Upload of execution {rid}: {progress.message or progress.phase}, {sent}"
+    else:
+        said = f"Download for execution {rid}: {len(summary.input_datasets) + len(summary.input_assets)} inputs so far"
+    return Shown(_key("transfers", summary), "progress", round(percent, 1), said)
+
+
+def show_metrics(summary: ExecutionSummary, measured: SeriesBuilder) -> Shown:
+    """The course of what the run measures."""
+    rid = summary.execution.rid
+    link = f"{_link(summary)}, {measured.records} records so far." if _runs(summary) else f"{_link(summary)}."
+    page = render_metrics(f"Metrics of execution {rid}", measured.series(), steps=measured.steps, link=link)
+    return Shown(_key("metrics", summary), "markdown", page, f"What execution {rid} measured: {_link(summary)}")
+
+
+def _runs(summary: ExecutionSummary) -> bool:
+    return str(summary.execution.status) == "Running"
+
+
+def _key(what: str, summary: ExecutionSummary) -> str:
+    return f"{what}-{re.sub(r'[^a-z0-9]+', '-', summary.execution.rid.lower())}"
+
+
+def _link(summary: ExecutionSummary) -> str:
+    return f"[{summary.execution.rid} in {summary.address}]({summary.url})"
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
