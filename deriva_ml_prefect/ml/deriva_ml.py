@@ -29,7 +29,7 @@ from deriva_ml_prefect.config.dataset import DatasetSpec
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.config.workflow import Workflow
-from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLNotFoundError
+from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLNotFoundError, DerivaMLValidationError
 from deriva_ml_prefect.ml.bag import DatasetBag
 from deriva_ml_prefect.ml.dataset import Dataset
 from deriva_ml_prefect.ml.execution import Execution
@@ -390,7 +390,7 @@ class DerivaML:
         self._catalog  # noqa: B018 (a credential given here is kept for the phases)
         request = Request(
             self.address,
-            configuration if configuration is not None else ExecutionSpec(**given),
+            _as_spec(configuration) if configuration is not None else ExecutionSpec(**given),
             self._workflow_of(workflow),
             dry_run=dry_run,
         )
@@ -507,6 +507,16 @@ class DerivaML:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.host_name!r}, {self.catalog_id!r})"
+
+
+def _as_spec(configuration: Any) -> ExecutionSpec:
+    """The fields of a configuration, checked as they are at this moment: its lists may have been added to."""
+    if not isinstance(configuration, ExecutionSpec):
+        raise DerivaMLValidationError(
+            f"create_execution() was given {type(configuration).__name__}. Give an ExecutionConfiguration, or parts "
+            "as keywords (datasets=, assets=, workflow=, description=)."
+        )
+    return ExecutionSpec(**{name: getattr(configuration, name) for name in ExecutionSpec.model_fields})
 
 
 def _warn_dirty(facts: CodeFacts) -> None:

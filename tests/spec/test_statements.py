@@ -21,7 +21,12 @@ from deriva_ml_prefect.config.asset import AssetSpec
 from deriva_ml_prefect.config.dataset import DatasetSpec
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.workflow import Workflow
-from deriva_ml_prefect.exceptions import DerivaMLUploadError, DerivaMLWorkflowError, InvalidTransitionError
+from deriva_ml_prefect.exceptions import (
+    DerivaMLUploadError,
+    DerivaMLValidationError,
+    DerivaMLWorkflowError,
+    InvalidTransitionError,
+)
 from deriva_ml_prefect.journal.executions import status_history
 from deriva_ml_prefect.journal.manifest import read_manifest
 from deriva_ml_prefect.ml.asset_file import AssetFilePath
@@ -63,6 +68,21 @@ def test_assets_in_both_forms() -> None:
     assert [a.rid for a in config.assets] == ["2-GHI", "2-GHJ"]
     assert all(isinstance(a, AssetSpec) for a in config.assets)
     assert [a.cache for a in config.assets] == [False, True]
+
+
+@pytest.mark.spec("config.coercion")
+def test_assets_added_to_the_list_count_too(eye: DerivaML) -> None:
+    config = ExecutionConfiguration(workflow=eye.create_workflow("Statements", "Training"), assets=["2-GHI"])
+    config.assets.append("1-IMG1")
+    config.datasets.append("1-DEF@2.1.0")  # type: ignore[arg-type]
+    exe = eye.create_execution(config)
+    assert [a.rid for a in exe.configuration.asset_specs()] == ["2-GHI", "1-IMG1"]
+    assert [(d.rid, d.version) for d in exe.datasets] == [("1-DEF", "2.1.0")]
+    config.assets.append("no rid")
+    with pytest.raises(DerivaMLValidationError, match="is not a RID"):
+        eye.create_execution(config)
+    with pytest.raises(DerivaMLValidationError, match="was given dict"):
+        eye.create_execution({"assets": ["2-GHI"]})  # type: ignore[arg-type]
 
 
 @pytest.mark.spec("config.choices", "config.description")

@@ -83,13 +83,6 @@ def test_unknown_fields_and_wrong_versions_are_refused() -> None:
         DatasetSpec(rid="1-ABCD", fetch_concurrency=0)
 
 
-def test_specs_are_frozen() -> None:
-    with pytest.raises(ValidationError):
-        DatasetSpec(rid="1-ABCD").version = "1.0.0"  # type: ignore[misc]
-    with pytest.raises(ValidationError):
-        AssetSpec(rid="1-ABCD").cache = True  # type: ignore[misc]
-
-
 def test_nan_is_found_in_depth() -> None:
     refuse_nan({"a": [1.0, {"b": 2.0}], "c": "nan"}, "metadata")
     with pytest.raises(DerivaMLValidationError, match=r"metadata\.a\[1\]\.b is nan"):
