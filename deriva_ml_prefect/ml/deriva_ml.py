@@ -377,11 +377,14 @@ class DerivaML:
         workflow: Workflow | str | None = None,
         description: str | None = None,
         dry_run: bool = False,
+        continues: str | None = None,
     ) -> Execution:
         """Insert an execution with status Created and download its inputs.
 
         Give a configuration, or its parts as keywords; `workflow` goes with both and may be a workflow's URL or
         checksum. A dry run downloads the inputs and writes nothing to the catalog.
+        `continues` is the RID of an execution of this machine whose code failed or was killed: the new one supersedes
+        it and finds its checkpoints.
         """
         parts = {"datasets": datasets, "assets": assets, "description": description}
         given: dict[str, Any] = {name: value for name, value in parts.items() if value is not None}
@@ -393,6 +396,7 @@ class DerivaML:
             _as_spec(configuration) if configuration is not None else ExecutionSpec(**given),
             self._workflow_of(workflow),
             dry_run=dry_run,
+            continues=continues,
         )
         return Execution(self, download.download_inputs(begin.begin_execution(request)))
 

@@ -24,7 +24,6 @@ from deriva_ml_prefect.exceptions import DerivaMLAttemptError, DerivaMLNotFoundE
 from deriva_ml_prefect.journal import executions as journal_executions
 from deriva_ml_prefect.journal import flow_runs, inputs, ownership
 from deriva_ml_prefect.journal.store import Journal, open_journal
-from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.checkpoint import take_over_checkpoints
 from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.phases.door import door_of
@@ -35,6 +34,7 @@ from deriva_ml_prefect.phases.lease import lease_rids
 from deriva_ml_prefect.phases.record import link_name, upload_metadata
 from deriva_ml_prefect.phases.run import needs_user_code
 from deriva_ml_prefect.phases.scrubbing import clean_prose, scrubber
+from deriva_ml_prefect.phases.supersede import leave_behind, take_unfinished, tell_of_unfinished
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import MLAsset, MLVocab
 from deriva_ml_prefect.values.records import DatasetVersionRecord, WorkflowRecord
@@ -58,6 +58,8 @@ class Request:
     """How often the flow run has been started, this time included."""
     within: tuple[RID, int | None] | None = None
     """The execution that this one is a part of, and its place among the parts (None: no order)."""
+    continues: RID | None = None
+    """An execution of this workspace whose code did not finish: the new one gets its checkpoints and supersedes it."""
 
 
 def begin_execution(request: Request) -> Context:
@@ -103,7 +105,25 @@ def _begin(request: Request, settings: Settings) -> Context:
             return complete_beginning(context)
         supersedes = context
         logger.info("Execution %s did not finish; a new one begins.", context.rid)
-    return _begin_new(request, settings, journal, supersedes)
+    elif request.continues is not None:
+        nowhere = Context("", request.address, settings.home, journal.workspace)
+        supersedes = take_unfinished(nowhere, journal, request.continues)
+    try:
+        if supersedes is not None and request.continues is not None:
+            _complete_unless_begun(supersedes, journal)
+        return _begin_new(request, settings, journal, supersedes)
+    except BaseException:
+        if supersedes is not None and request.continues is not None:
+            # what is wrong with the request must not keep others from the old execution
+            ownership.release(supersedes.folder)
+        raise
+
+
+def _complete_unless_begun(old: Context, journal: Journal) -> None:
+    """An execution that died while it began may not have the checkpoints yet that it is to hand on."""
+    entry = journal_executions.read_execution(journal, old.rid)
+    if entry is not None and entry.status is ExecutionStatus.Created:
+        complete_beginning(old)
 
 
 def _workflow(request: Request) -> Workflow:
@@ -166,7 +186,7 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
     for asset in request.spec.asset_specs():
         assets.read_asset(catalog, asset.rid)
 
-    attempt = len(flow_runs.executions_of(journal, request.flow_run_id)) + 1 if request.flow_run_id else 1
+    attempt = _attempt(request, journal, supersedes)
     purpose = f"execution {request.flow_run_id}/{attempt}" if request.flow_run_id else f"execution {uuid.uuid4()}"
     workflow_purpose = _workflow_purpose(described)
     rids = lease_rids(catalog, journal, [purpose, *([] if workflow_rid else [workflow_purpose])])
@@ -176,6 +196,8 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
         workflow_rid = workflows.insert_workflow(catalog, rids[1], described).rid
         flow_runs.drop_lease(journal, workflow_purpose)
     workflow.rid = workflow_rid
+    if supersedes is None and not request.flow_run_id:
+        tell_of_unfinished(journal, workflow_rid)
 
     context = Context(
         rids[0],
@@ -198,13 +220,26 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
             supersedes=supersedes.rid if supersedes else None,
         )
         _note_versions(journal, context.rid, versions)
-        if request.within:
-            journal_executions.merge_facts(journal, context.rid, {"within": list(request.within)})
+        within = request.within or _parent_of(journal, supersedes)
+        if within:
+            journal_executions.merge_facts(journal, context.rid, {"within": list(within)})
         if request.flow_run_id:
             flow_runs.bind_flow_run(journal, request.flow_run_id, attempt, context.rid)
         flow_runs.drop_lease(journal, purpose)
     hold(context)
     return complete_beginning(context)
+
+
+def _attempt(request: Request, journal: Journal, supersedes: Context | None) -> int:
+    if request.flow_run_id:
+        return len(flow_runs.executions_of(journal, request.flow_run_id)) + 1
+    return supersedes.attempt + 1 if supersedes else 1
+
+
+def _parent_of(journal: Journal, supersedes: Context | None) -> list[Any] | None:
+    """The execution that the superseded one was a part of, and its place there: its successor takes it."""
+    entry = journal_executions.read_execution(journal, supersedes.rid) if supersedes else None
+    return entry.facts.get("within") if entry else None
 
 
 def ensure_workflow(address: Address, workflow: Workflow) -> RID:
@@ -316,7 +351,7 @@ def complete_beginning(context: Context) -> Context:
     upload_metadata(context)
     if entry.supersedes:
         take_over_checkpoints(context, entry.supersedes)
-        _close_superseded(dataclasses.replace(context, rid=entry.supersedes), context.rid)
+        leave_behind(dataclasses.replace(context, rid=entry.supersedes), journal, context.rid)
     journal_executions.merge_facts(journal, context.rid, {"begun": True})
     return context
 
@@ -332,14 +367,6 @@ def _link_to_parent(context: Context, parent: RID, sequence: int | None) -> None
             context.rid,
             parent,
         )
-
-
-def _close_superseded(old: Context, new: RID) -> None:
-    """Say of an execution whose code did not finish that another one runs it again. Failed stays Failed."""
-    entry = journal_executions.read_execution(open_journal(old.workspace), old.rid)
-    if entry is not None and entry.status in (ExecutionStatus.Created, ExecutionStatus.Running):
-        advance(old, ExecutionStatus.Aborted, f"superseded by {new}", patient=True)
-    ownership.release(old.folder)
 
 
 def _begin_dry(request: Request, settings: Settings) -> Context:
