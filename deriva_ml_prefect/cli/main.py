@@ -24,7 +24,7 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
         ("resume", _resume, "finish what an execution staged and did not upload; the code is not run again"),
     ):
         added = commands.add_parser(name, help=text, description=text)
-        added.add_argument("rid", metavar="RID", help="RID of the execution")
+        added.add_argument("rid", metavar="RID", help="RID of the execution, or id of its Prefect flow run")
         add_options(added)
         added.set_defaults(act=act)
     if command == "embedded":
@@ -40,10 +40,12 @@ def _show(arguments: argparse.Namespace) -> int:
     from deriva_ml_prefect.pages.execution_page import render_execution
     from deriva_ml_prefect.phases.recover import note_lost_owner
     from deriva_ml_prefect.questions.execution_summary import summarize_execution
+    from deriva_ml_prefect.questions.flow_runs import latest_execution
 
     address = choose_address(arguments.host, arguments.catalog, rid=arguments.rid)
-    note_lost_owner(address, arguments.rid)
-    print(render_execution(summarize_execution(address, arguments.rid)), end="")
+    rid = latest_execution(address, arguments.rid)
+    note_lost_owner(address, rid)
+    print(render_execution(summarize_execution(address, rid)), end="")
     return 0
 
 
@@ -53,10 +55,11 @@ def _resume(arguments: argparse.Namespace) -> int:
     from deriva_ml_prefect.phases.context import entry_of
     from deriva_ml_prefect.phases.lifecycle import deliver_outputs
     from deriva_ml_prefect.phases.recover import resume
+    from deriva_ml_prefect.questions.flow_runs import latest_execution
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     address = choose_address(arguments.host, arguments.catalog, rid=arguments.rid)
-    context = resume(address, arguments.rid)
+    context = resume(address, latest_execution(address, arguments.rid))
     delivered = deliver_outputs(context)
     status = entry_of(context).status
     print(

@@ -7,16 +7,20 @@ import sqlite3
 from pathlib import Path
 
 from deriva_ml_prefect.config.settings import load_settings
+from deriva_ml_prefect.journal import flow_runs
 from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.rid import RID
 
 
-def find_workspaces(rid: RID) -> list[Address]:
-    """Catalogs whose workspace below `DERIVA_ML_HOME` has an execution of this RID, the one used last first."""
+def find_workspaces(named: RID) -> list[Address]:
+    """Catalogs whose workspace below `DERIVA_ML_HOME` has an execution of this RID, the one used last first.
+
+    Instead of a RID, the id of a flow run of the execution does as well.
+    """
     found: list[tuple[str, Address]] = []
     for path in sorted((load_settings().home / "workspaces").glob(f"*/*/{FILE_NAME}")):
-        row = _row(path, rid)
+        row = _row(path, named)
         if row is not None:
             known = json.loads(row["address"])
             known["domain_schemas"] = tuple(known.get("domain_schemas", ()))
@@ -24,5 +28,7 @@ def find_workspaces(rid: RID) -> list[Address]:
     return [address for _, address in sorted(found, key=lambda item: item[0], reverse=True)]
 
 
-def _row(path: Path, rid: RID) -> sqlite3.Row | None:
-    return open_journal(path.parent).row("select_execution", rid=rid)
+def _row(path: Path, named: str) -> sqlite3.Row | None:
+    journal = open_journal(path.parent)
+    ran = flow_runs.executions_of(journal, named)
+    return journal.row("select_execution", rid=ran[-1] if ran else named)

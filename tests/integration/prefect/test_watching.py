@@ -1,0 +1,356 @@
+"""What Prefect shows of an execution: while it runs, after it, and when its server refuses or has lost everything."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import http.server
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_LEVEL, temporary_settings
+
+from deriva_ml_prefect.blocks import ExecutionConfiguration
+from deriva_ml_prefect.catalog.connection import catalog_for
+from deriva_ml_prefect.decorators import deriva_execution
+from deriva_ml_prefect.ml.deriva_ml import DerivaML
+from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.questions.flow_runs import executions_of_flow_run
+from deriva_ml_prefect.values.status import ExecutionStatus
+from tests.prefect_process import PrefectServer, prefect_process, wait_until
+
+pytestmark = [pytest.mark.prefect]
+logger = logging.getLogger(__name__)
+
+
+@pytest.fixture
+def server(prefect_server: str, tmp_path: Path) -> PrefectServer:
+    """The server that the test run shares."""
+    return PrefectServer(tmp_path, int(urlsplit(prefect_server).port or 0))
+
+
+def run_of(server: PrefectServer, rid: str) -> dict[str, Any]:
+    (run,) = wait_until(lambda: server.flow_runs(tags={"all_": [f"execution:{rid}"]}), "the flow run", 30)
+    return dict(run)
+
+
+def picture_in(artifact: dict[str, Any]) -> str:
+    (data,) = re.findall(r"base64,([A-Za-z0-9+/=]+)\)", artifact["data"])
+    return base64.b64decode(data).decode()
+
+
+def named() -> str:
+    return f"watched-{uuid.uuid4().hex[:8]}"
+
+
+def test_a_finished_execution_is_shown_whole(ml: DerivaML, server: PrefectServer) -> None:
+    seen: list[str] = []
+
+    @deriva_execution(catalog=str(ml.address), workflow_type="Training", name=named())
+    def train(execution: Execution) -> None:
+        seen.append(execution.execution_rid)
+        for epoch in range(4):
+            execution.log_metrics({"loss": 1.0 / (epoch + 1), "val_loss": 2.0}, step=epoch)
+        execution.asset_file_path("Execution_Asset", "weights.bin").write_bytes(b"w" * 1000)
+
+    train(configuration=ExecutionConfiguration(description="to be looked at"))
+    (rid,) = seen
+    run = run_of(server, rid)
+    record = ml.lookup_execution(rid)
+    assert set(run["tags"]) == {f"execution:{rid}", f"catalog:{ml.address}", f"workflow:{record.workflow_rid}"}
+    assert run["name"].endswith(f" {rid}")
+
+    shown = server.artifacts(run["id"])
+    assert {name: artifact["type"] for name, artifact in shown.items()} == {
+        "execution": "markdown",
+        "files": "table",
+        "transfers": "progress",
+        "metrics": "markdown",
+    }
+    assert all(artifact["key"].endswith(f"-{rid.lower()}") for artifact in shown.values())
+    link = ml.cite(rid, current=True)
+    assert link in shown["execution"]["data"]
+    assert "**Status:** Uploaded" in shown["execution"]["data"]
+    assert "to be looked at" in shown["execution"]["data"]
+    assert shown["transfers"]["data"] == 100.0
+    assert f"of execution {rid} are in the catalog" in shown["transfers"]["description"]
+    picture = picture_in(shown["metrics"])
+    assert ">val_loss<" in picture
+    assert ">step<" in picture
+    table = json.loads(shown["files"]["data"])
+    (weights,) = [row for row in table if row["Name"] == "weights.bin"]
+    (asset,) = [asset for asset in record.output_assets if asset.filename == "weights.bin"]
+    assert weights == {
+        "Role": "Output",
+        "Kind": "Execution_Asset",
+        "Name": "weights.bin",
+        "Bytes": 1000,
+        "MD5": asset.md5,
+        "RID": asset.asset_rid,
+    }
+
+
+def test_inputs_are_in_the_table_and_the_events(ml: DerivaML, server: PrefectServer, dataset: tuple[str, str]) -> None:
+    seen: list[str] = []
+
+    @deriva_execution(catalog=str(ml.address), workflow_type="Training", name=named())
+    def train(execution: Execution) -> None:
+        seen.append(execution.execution_rid)
+
+    train(configuration=ExecutionConfiguration(datasets=[dataset[0]]))
+    (rid,) = seen
+    run = run_of(server, rid)
+    table = json.loads(server.artifacts(run["id"])["files"]["data"])
+    (read,) = [row for row in table if row["Role"] == "Input"]
+    assert (read["Kind"], read["RID"], read["Name"]) == ("Dataset", dataset[0], f"version {dataset[1]}")
+
+    catalog = f"{ml.address.hostname}.{ml.address.catalog_id}"
+    events = wait_until(lambda: _all_events(server, f"deriva-ml.execution.{catalog}.{rid}"), "the events", 30)
+    assert [event["event"].rpartition(".")[2] for event in events] == [
+        "created",
+        "running",
+        "stopped",
+        "pending-upload",
+        "uploaded",
+    ]
+    for event in events:
+        related = {r["prefect.resource.role"]: r["prefect.resource.id"] for r in event["related"]}
+        assert related["flow-run"] == f"prefect.flow-run.{run['id']}"
+        assert related["catalog"] == f"deriva-ml.catalog.{catalog}"
+    last = {r["prefect.resource.role"]: r["prefect.resource.id"] for r in events[-1]["related"]}
+    assert last["input-dataset"] == f"deriva-ml.dataset.{catalog}.{dataset[0]}"
+
+
+@pytest.fixture(scope="session")
+def dataset(ml: DerivaML) -> tuple[str, str]:
+    """RID and version of a dataset with nothing in it."""
+    ml.add_term("Dataset_Type", "Watched", "For tests", exists_ok=True)
+    workflow = ml.create_workflow("Makes a dataset", "Training", "For tests")
+    with ml.create_execution(ExecutionConfiguration(workflow=workflow)) as execution:
+        made = execution.create_dataset(["Watched"], description="Looked at")
+    execution.upload_execution_outputs()
+    return made.dataset_rid, str(made.current_version)
+
+
+def _all_events(server: PrefectServer, resource: str) -> list[dict[str, Any]]:
+    chosen = {"resource": {"id": [resource]}, "order": "ASC"}
+    found = server.ask("/events/filter", {"filter": chosen, "limit": 50})["events"]
+    return found if len(found) >= 5 else []
+
+
+def test_metrics_are_seen_within_seconds_while_the_code_runs(ml: DerivaML, server: PrefectServer) -> None:
+    seen: list[str] = []
+    pictures: list[str] = []
+
+    @deriva_execution(catalog=str(ml.address), workflow_type="Training", name=named())
+    def train(execution: Execution) -> None:
+        rid = execution.execution_rid
+        seen.append(rid)
+        for name in ("first_part", "second_part"):
+            execution.log_metrics({name: 1.0}, step=1)
+            began = time.monotonic()
+            wait_until(lambda: name in _picture(server, rid), f"{name} in Prefect", 30)  # noqa: B023
+            pictures.append(f"{name} after {time.monotonic() - began:.1f} s")
+            # bounded rate: a second look, and the request itself, on a busy machine
+            assert time.monotonic() - began < 10
+        shown = server.artifacts(run_of(server, rid)["id"])
+        assert "**Status:** Running" in shown["execution"]["data"]
+
+    train()
+    assert len(pictures) == 2
+
+
+def _picture(server: PrefectServer, rid: str) -> str:
+    runs = server.flow_runs(tags={"all_": [f"execution:{rid}"]})
+    shown = server.artifacts(runs[0]["id"]) if runs else {}
+    return picture_in(shown["metrics"]) if "metrics" in shown else ""
+
+
+def test_lines_of_the_users_own_logger_reach_the_run(ml: DerivaML, server: PrefectServer) -> None:
+    seen: list[str] = []
+    text = f"line {uuid.uuid4().hex}"
+
+    @deriva_execution(catalog=str(ml.address), workflow_type="Training", name=named())
+    def train(execution: Execution) -> None:
+        seen.append(execution.execution_rid)
+        logger.info("%s from the code", text)
+        thread = threading.Thread(target=logger.info, args=("%s from a thread", text))
+        thread.start()
+        thread.join()
+
+    before = (logger.level, list(logging.getLogger("tests").handlers), logging.getLogger("tests").level)
+    with temporary_settings({PREFECT_LOGGING_LEVEL: "INFO"}):
+        train()
+    assert (logger.level, list(logging.getLogger("tests").handlers), logging.getLogger("tests").level) == before
+    found = wait_until(lambda: _lines(server, text), "the log lines", 30)
+    assert sorted(line["message"] for line in found) == [f"{text} from a thread", f"{text} from the code"]
+    assert {line["name"] for line in found} == {__name__}
+    own = {line["flow_run_id"] for line in found if "thread" in line["message"]}
+    assert own == {run_of(server, seen[0])["id"]}
+
+
+def _lines(server: PrefectServer, text: str) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = server.ask("/logs/filter", {"logs": {}, "limit": 200, "sort": "TIMESTAMP_DESC"})
+    found = [line for line in lines if text in line["message"]]
+    return found if len(found) == 2 else []
+
+
+def test_a_failure_is_shown_as_one(ml: DerivaML, server: PrefectServer) -> None:
+    seen: list[str] = []
+
+    @deriva_execution(catalog=str(ml.address), workflow_type="Training", name=named())
+    def train(execution: Execution) -> None:
+        seen.append(execution.execution_rid)
+        execution.log_metrics({"loss": 3.0}, step=1)
+        raise ValueError("the loss is not finite")
+
+    with pytest.raises(ValueError, match="the loss is not finite"):
+        train()
+    shown = server.artifacts(run_of(server, seen[0])["id"])
+    assert "**Status:** Failed — ValueError: the loss is not finite" in shown["execution"]["data"]
+    assert ">loss<" in picture_in(shown["metrics"])
+
+
+def test_a_name_that_somebody_chose_stays(ml: DerivaML, server: PrefectServer) -> None:
+    seen: list[str] = []
+
+    @deriva_execution(catalog=str(ml.address), workflow_type="Training", name=named(), flow_run_name="my-run")
+    def train(execution: Execution) -> None:
+        seen.append(execution.execution_rid)
+
+    train()
+    assert run_of(server, seen[0])["name"] == "my-run"
+
+
+def test_a_dry_run_is_not_shown(ml: DerivaML, server: PrefectServer) -> None:
+    name = named()
+
+    @deriva_execution(catalog=str(ml.address), workflow_type="Training", name=name)
+    def train() -> None: ...
+
+    train(dry_run=True)
+    (run,) = server.ask("/flow_runs/filter", {"flows": {"name": {"any_": [name]}}})
+    assert run["tags"] == []
+    assert server.artifacts(run["id"]) == {}
+
+
+@contextmanager
+def refusing(url: str, refused: Callable[[str, str], bool]) -> Iterator[tuple[str, list[str]]]:
+    """A server in front of Prefect's that answers 403 to some requests; its address and what it refused."""
+    target = urlsplit(url)
+    said_no: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if refused(self.command, self.path):
+                said_no.append(self.path)
+                self.answer(403, b'{"detail": "forbidden"}')
+                return
+            connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "accept-encoding")}
+            connection.request(self.command, self.path, body, headers)
+            got = connection.getresponse()
+            self.answer(got.status, got.read())
+            connection.close()
+
+        def answer(self, status: int, data: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = pass_on  # noqa: N815 (http.server's names)
+
+        def log_message(self, format: str, *args: Any) -> None: ...  # noqa: A002
+
+    front = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=front.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{front.server_port}{target.path}", said_no
+    finally:
+        front.shutdown()
+        front.server_close()
+        thread.join()
+
+
+def test_a_server_that_refuses_artifacts_costs_one_warning(
+    ml: DerivaML, prefect_server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str] = []
+
+    @deriva_execution(catalog=str(ml.address), workflow_type="Training", name=named())
+    def train(execution: Execution) -> float:
+        seen.append(execution.execution_rid)
+        execution.log_metrics({"loss": 3.0}, step=1)
+        time.sleep(2)
+        return 0.5
+
+    with (
+        refusing(prefect_server, lambda method, path: "/artifacts" in path) as (url, said_no),
+        temporary_settings({PREFECT_API_URL: url}),
+    ):
+        assert train() == 0.5
+    assert said_no
+    assert ml.lookup_execution(seen[0]).status is ExecutionStatus.Uploaded
+    told = [record for record in caplog.records if "does not show execution" in record.getMessage()]
+    assert [record.levelno for record in told].count(logging.WARNING) == 1
+
+
+SCRIPT = """
+import sys
+from deriva_ml_prefect import deriva_execution
+
+@deriva_execution(catalog=sys.argv[1], name="outlives-its-server")
+def train(execution):
+    print(execution.execution_rid, flush=True)
+
+train()
+"""
+
+
+@pytest.mark.slow
+def test_the_link_outlives_the_database_of_prefect(ml: DerivaML, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    home = tmp_path / "prefect"
+    with prefect_process(home) as server:
+        command = [sys.executable, str(script), str(ml.address)]
+        done = subprocess.run(
+            command, env=server.environment, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        rid = done.stdout.split()[-1]
+        run = run_of(server, rid)
+        port = server.port
+    shutil.rmtree(home)
+    with prefect_process(home, port) as server:
+        assert server.flow_runs() == []
+    assert executions_of_flow_run(ml.address, run["id"]) == [rid]
+    assert ml.summarize_execution(rid).flow_run_id == run["id"]
+    # from the command line, with either name
+    for asked in (rid, run["id"]):
+        command = [sys.executable, "-m", "deriva_ml_prefect.cli.main", "show", asked]
+        shown = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, timeout=60, check=False)
+        assert shown.returncode == 0, shown.stderr
+        assert f"# Execution {rid}" in shown.stdout
+        assert run["id"] in shown.stdout
+    assert catalog_for(ml.address).base_url in shown.stdout

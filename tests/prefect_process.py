@@ -1,0 +1,130 @@
+"""A Prefect server, and a worker, each a process of its own with a home of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SECONDS_TO_START = 120
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """A running server."""
+
+    home: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where people find it."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of a process that uses it; nothing of this process's own Prefect."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        return {
+            **kept,
+            "PREFECT_HOME": str(self.home),
+            "PREFECT_API_URL": f"{self.url}/api",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+            "DO_NOT_TRACK": "1",
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        }
+
+    def ask(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The answer of the API; POST when there is a body."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/api{path}", data, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
+
+    def flow_runs(self, **chosen: Any) -> list[dict[str, Any]]:
+        """Flow runs that fit a filter, the newest first."""
+        found: list[dict[str, Any]] = self.ask("/flow_runs/filter", {"flow_runs": chosen, "sort": "START_TIME_DESC"})
+        return found
+
+    def artifacts(self, flow_run_id: str) -> dict[str, dict[str, Any]]:
+        """Artifacts of a flow run by the first word of their key."""
+        found = self.ask("/artifacts/filter", {"flow_runs": {"id": {"any_": [flow_run_id]}}})
+        # results of tasks are kept as artifacts without a key
+        return {artifact["key"].partition("-")[0]: artifact for artifact in found if artifact["key"]}
+
+
+@contextlib.contextmanager
+def prefect_process(home: Path, port: int | None = None, **changed: str) -> Iterator[PrefectServer]:
+    """Start a server, wait until it answers, and end it after the block."""
+    server = PrefectServer(home, port or free_port())
+    command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(server.port)]
+    with background(command, {**server.environment, **changed}, home / "server.log") as process:
+        wait_until(lambda: _answers(server, process), f"the Prefect server, see {home / 'server.log'}")
+        yield server
+
+
+@contextlib.contextmanager
+def worker_process(server: PrefectServer, pool: str, folder: Path, **changed: str) -> Iterator[None]:
+    """Start a worker in a folder, wait until it has started, and end it after the block."""
+    log = server.home / f"worker-{pool}.log"
+    command = ["prefect", "worker", "start", "--pool", pool, "--type", "process"]
+    with background(command, {**server.environment, **changed}, log, folder):
+        wait_until(lambda: "started" in log.read_text(), f"the worker, see {log}")
+        yield
+
+
+@contextlib.contextmanager
+def background(
+    command: list[str], environment: Mapping[str, str], log: Path, folder: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A command as a process of its own, ended in good order after the block."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as stream:
+        process = subprocess.Popen(command, env=dict(environment), cwd=folder, stdout=stream, stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = SECONDS_TO_START) -> Any:
+    """What the condition gives when it is true at last; AssertionError names what was waited for."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.2)
+
+
+def _answers(server: PrefectServer, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, (server.home / "server.log").read_text()[-2000:]
+    try:
+        return bool(server.ask("/health"))
+    except OSError:
+        return False
