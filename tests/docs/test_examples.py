@@ -220,8 +220,10 @@ def test_quickstart_runs_and_readme_says_truly_where_things_lie(reader: Reader) 
     assert len(reader.uploaded()) == before + 2
 
 
+@pytest.mark.prefect
 @pytest.mark.parametrize("document", OTHERS, ids=named)
-def test_other_documents_run(document: Path, reader: Reader) -> None:
+def test_other_documents_run(document: Path, reader: Reader, prefect_api: dict[str, str]) -> None:
+    reader.environment.update(prefect_api)
     run_all(reader, document)
 
 
@@ -247,6 +249,22 @@ def test_shell_lines_are_commands_that_there_are(document: Path) -> None:
             case ["deriva-ml-run", *_]:
                 # run with the examples of its document
                 assert document == ROOT / "docs/quickstart.md"
+            case ["python", script, *arguments] if script.startswith("flows/"):
+                options = {word for word in arguments if word.startswith("--")}
+                asked = subprocess.run(
+                    [sys.executable, str(ROOT / script), "--help"],
+                    capture_output=True,
+                    text=True,
+                    timeout=SECONDS,
+                    check=True,
+                )
+                assert all(option in asked.stdout for option in options), words
+            case ["dask", "scheduler" | "worker", *arguments]:
+                options = {word for word in arguments if word.startswith("--")}
+                asked = subprocess.run(
+                    [str(BIN / "dask"), words[1], "--help"], capture_output=True, text=True, timeout=SECONDS, check=True
+                )
+                assert all(option in asked.stdout for option in options), words
             case ["flows/bring_up.sh", *_]:
                 assert os.access(ROOT / words[0], os.X_OK)
             case ["export", setting]:

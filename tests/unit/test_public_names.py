@@ -11,8 +11,8 @@ import deriva_ml_prefect
 
 NAMES = {
     "AssetSpec", "Dataset", "DatasetBag", "DatasetSpec", "DerivaML", "ExecAssetType", "ExecMetadataType", "Execution",
-    "ExecutionConfiguration", "ExecutionStatus", "MLAsset", "MLVocab", "Workflow", "create_ml_catalog",
-    "current_execution", "deriva_execution", "exceptions",
+    "ExecutionConfiguration", "ExecutionStatus", "MLAsset", "MLVocab", "NestedRun", "Workflow", "create_ml_catalog",
+    "current_execution", "deriva_execution", "exceptions", "run_nested",
 }  # fmt: skip
 
 ERRORS = {

@@ -76,6 +76,8 @@ taken = wait_for("take-over-runs/quarter-hourly", lambda run: not run["auto_sche
 trained = wait_for("train-digits/process", lambda run: True)
 subprocess.run(["prefect", "deployment", "run", "evaluate-digits/process"], check=True)
 evaluated = wait_for("evaluate-digits/process", lambda run: True)
+subprocess.run(["prefect", "deployment", "run", "sweep-digits/process", "--param", "epochs=1"], check=True)
+swept = wait_for("sweep-digits/process", lambda run: True)
 
 
 def execution_of(run):
@@ -95,6 +97,7 @@ print(json.dumps({
     "trained": trained["state"]["type"],
     "training": str(execution_of(trained).status),
     "evaluation": str(execution_of(evaluated).status),
+    "sweep": [str(part.status) for part in execution_of(swept).list_execution_children()],
     "reads": inputs(execution_of(evaluated)),
 }))
 """
@@ -139,7 +142,8 @@ def test_from_nothing_to_a_scheduled_run_of_the_worker(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == (
         '{"nightly": "COMPLETED", "late": "Uploaded", "taken": "COMPLETED", "killed": "Uploaded", '
-        '"trained": "COMPLETED", "training": "Uploaded", "evaluation": "Uploaded", "reads": ["Model"]}'
+        '"trained": "COMPLETED", "training": "Uploaded", "evaluation": "Uploaded", '
+        '"sweep": ["Uploaded", "Uploaded", "Uploaded", "Uploaded"], "reads": ["Model"]}'
     )
 
 

@@ -55,7 +55,7 @@ def test_one_that_fails_keeps_no_other_from_running(surroundings: Surroundings) 
     assert [status for _, _, status, _, _ in runs] == [FINISHED, "Failed", FINISHED, FINISHED]
     assert "part 1 cannot be computed" in runs[1][3]
 
-    with pytest.raises(DerivaMLNestedError, match="1 of 3 parts of execution .* part 2 cannot be computed"):
+    with pytest.raises(DerivaMLNestedError, match=r"1 of 3 parts of execution .* part 2 cannot be computed"):
         whole(3, wrong=(2,))
 
 
@@ -132,7 +132,7 @@ def test_wrong_calls_are_named_before_anything_runs(surroundings: Surroundings) 
     with ml.create_execution(ExecutionConfiguration(workflow=workflow)) as execution:
         with pytest.raises(DerivaMLValidationError, match="plain records no executions"):
             run_nested(plain, [{"number": 1}])
-        with pytest.raises(DerivaMLValidationError, match="Part 1 does not fit flow part: .*nummer"):
+        with pytest.raises(DerivaMLValidationError, match=r"Part 1 does not fit flow part: .*nummer"):
             run_nested(part, [{"number": 1}, {"nummer": 2}])
         with pytest.raises(DerivaMLValidationError, match=r"(?s)Part 0 does not fit flow part: .*- number"):
             run_nested(part, [{"number": "many"}])
