@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ConfigDict, Field, field_validator
 
@@ -14,7 +15,8 @@ class Workflow(Spec):
     """Name, kind and identity of a piece of code; a row of `deriva-ml:Workflow` once an execution uses it.
 
     `url` and `checksum` say which code it is: the file's address at a commit, and `git hash-object` of the file.
-    Both are empty until provenance fills them; values given explicitly are kept.
+    Both are empty until provenance fills them; values given explicitly are kept. A workflow that gets another `url` or
+    `checksum`, or a copy that does, is other code: it has no `rid` until it is recorded.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
@@ -39,6 +41,24 @@ class Workflow(Spec):
     @classmethod
     def _text(cls, value: str | None) -> str | None:
         return value if value is None else check_text(value, "a text of the workflow")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        copy = super().model_copy(update=update, deep=deep)
+        if copy._identity() != self._identity() and "rid" not in (update or {}):
+            copy.__dict__["rid"] = None
+        return copy
+
+    if not TYPE_CHECKING:
+        # as in Spec
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            before = self._identity()
+            super().__setattr__(name, value)
+            if self._identity() != before:
+                self.__dict__["rid"] = None
+
+    def _identity(self) -> tuple[str | None, str | None]:
+        return (self.url, self.checksum)
 
     @property
     def workflow_rid(self) -> str | None:

@@ -246,7 +246,7 @@ def ensure_workflow(address: Address, workflow: Workflow) -> RID:
     """RID of the workflow's row: the one with the same checksum (without one, the same URL), or a new one."""
     workflow = _without_secrets(workflow, load_settings())
     catalog = catalog_for(address)
-    known = _known_workflow(catalog, workflow)
+    known = _row_that_is_named(catalog, workflow) or _known_workflow(catalog, workflow)
     if known is not None:
         _complete_workflow(catalog, known, workflow)
         return known.rid
