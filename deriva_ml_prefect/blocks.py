@@ -35,6 +35,7 @@ from pydantic_core import CoreSchema
 
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.settings import load_settings
+from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.exceptions import (
     DerivaMLAuthenticationError,
     DerivaMLConfigurationError,
@@ -54,8 +55,9 @@ MASK = "*" * 10
 SAVED_WORKFLOW_FIELDS = ("name", "workflow_type", "description")
 """What a saved configuration keeps of its workflow. URL and checksum belong to the code that runs."""
 
-_LOGO = HttpUrl("https://github.com/informatics-isi-edu.png?size=200")
-_DOCUMENTATION = HttpUrl("https://informatics-isi-edu.github.io/deriva-ml/")
+_DOCUMENTATION = HttpUrl("https://informatics-isi-edu.github.io/deriva-ml-prefect/")
+"""Where the folder `docs/` is published."""
+_LOGO = HttpUrl(f"{_DOCUMENTATION}images/logo.png")
 
 
 class CheckedBlock(BaseModel):
@@ -145,6 +147,25 @@ class ExecutionConfiguration(CheckedBlock, Block, ExecutionSpec):
             case _:
                 return clean.mapping(value)
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /) -> JsonSchemaValue:
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        datasets = handler.resolve_ref_schema(schema)["properties"]["datasets"]
+        # the server checks parameters by the schema alone: it cannot know that texts become specs
+        datasets["items"] = {"anyOf": [datasets["items"], {"type": "string"}]}
+        return schema
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The schema that documents are saved by: what a document keeps, and so what its form asks for."""
+        schema = super().model_json_schema(*args, **kwargs)
+        schema["properties"].pop("argv")
+        for name, body in schema.get("definitions", {}).items():
+            if name == Workflow.__name__:
+                body["properties"] = {field: body["properties"][field] for field in SAVED_WORKFLOW_FIELDS}
+                body["description"] = "What is run. Which code that is, is found when a run starts."
+        return schema
+
     def spec(self) -> ExecutionSpec:
         """The same without Prefect's part."""
         return ExecutionSpec(**{name: getattr(self, name) for name in ExecutionSpec.model_fields})
@@ -226,8 +247,8 @@ class DerivaCatalog(CheckedBlock, Block):
     _description: ClassVar[str | None] = "A catalog of a DERIVA: its host, its number or alias, and a credential."
 
     hostname: str = Field(default=EMBEDDED, description="Host name of the DERIVA, or embedded.")
-    catalog_id: str = Field(default="1", description="Number or alias of the catalog.")
-    ml_schema: str = Field(default=ML_SCHEMA, description="Schema that holds the executions.")
+    catalog_id: str = Field(default="1", title="Catalog", description="Number or alias of the catalog.")
+    ml_schema: str = Field(default=ML_SCHEMA, title="ML Schema", description="Schema that holds the executions.")
     domain_schemas: list[str] = Field(
         default_factory=list, description="Schemas of the project's own tables; empty: all that are not the server's."
     )
@@ -237,7 +258,9 @@ class DerivaCatalog(CheckedBlock, Block):
     project_name: str | None = Field(
         default=None, description="Prefix of the identifiers of new terms; empty: the default schema's name."
     )
-    credentials: DerivaCredentials | None = Field(default=None, description="Who one is; empty: deriva-py's own file.")
+    credentials: DerivaCredentials | None = Field(
+        default=None, title="Credentials", description="Who one is; empty: deriva-py's own file."
+    )
 
     def address(self) -> Address:
         """The catalog as a value without the credential."""

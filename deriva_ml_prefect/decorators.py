@@ -51,6 +51,13 @@ INJECTED = ("execution", "ml_instance")
 """Parameters of the user's function that are filled in."""
 ADDED = ("configuration", "dry_run")
 """Parameters that the flow has beside the user's."""
+_ADDED_ARGUMENTS = """
+
+Args:
+    configuration: What the execution reads and why: datasets, assets, workflow, description.
+    dry_run: Run the code, and record nothing in the catalog.
+"""
+"""What the flow's form says of them."""
 
 _MARK = "records_executions"
 """Attribute of the functions of decorated flows; it stays when the flow is copied or sent elsewhere."""
@@ -240,12 +247,14 @@ def _recorded(plan: Plan) -> Callable[..., Any]:
             # the phases are synchronous: they have a thread of their own, with this one's context
             return await asyncio.to_thread(_record, plan, *arguments_of(args, kwargs))
 
+        run_async.__doc__ = (inspect.getdoc(plan.function) or "") + _ADDED_ARGUMENTS
         return _show_as(run_async, signature)
 
     @functools.wraps(plan.function)
     def run(*args: Any, **kwargs: Any) -> Any:
         return _record(plan, *arguments_of(args, kwargs))
 
+    run.__doc__ = (inspect.getdoc(plan.function) or "") + _ADDED_ARGUMENTS
     return _show_as(run, signature)
 
 

@@ -15,7 +15,7 @@ class AssetSpec(Spec):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rid: str = Field(description="RID of the asset.")
+    rid: str = Field(title="RID", description="RID of the asset.")
     cache: bool = Field(default=False, description="Keep the file by its MD5 and use it again in later executions.")
     asset_role: str = Field(default="Input", description="Role of the asset in the execution.")
 

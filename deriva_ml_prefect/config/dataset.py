@@ -17,7 +17,7 @@ class DatasetSpec(Spec):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rid: str = Field(description="RID of the dataset.")
+    rid: str = Field(title="RID", description="RID of the dataset.")
     version: str | None = Field(default=None, description="Version to use, e.g. 2.1.0; empty: the current one.")
     materialize: bool = Field(default=True, description="Download the asset files; off: the tables only.")
     description: str = Field(default="", description="What the dataset is for, in this execution.")

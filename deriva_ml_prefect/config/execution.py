@@ -27,15 +27,21 @@ class ExecutionSpec(Spec):
 
     model_config = ConfigDict(extra="forbid")
 
-    datasets: list[DatasetSpec] = Field(default_factory=list, description="Datasets to download.")
-    assets: list[AssetSpec | str] = Field(
-        default_factory=list, description="Assets to download: RIDs, or objects with rid and cache."
+    datasets: list[DatasetSpec] = Field(
+        default_factory=list, description="Datasets to download: objects with rid and version, or RID@VERSION."
     )
-    workflow: Workflow | None = Field(default=None, description="The code that runs; may come from the call instead.")
+    assets: list[AssetSpec | str] = Field(
+        default_factory=list, description="Assets to download: objects with rid and cache, or RIDs."
+    )
+    workflow: Workflow | None = Field(
+        default=None, title="Workflow", description="The code that runs; may come from the call instead."
+    )
     description: str = Field(default="", description="What this run is about, in Markdown.")
-    argv: list[str] = Field(default_factory=current_argv, description="Command line, kept for the record.")
+    argv: list[str] = Field(default_factory=current_argv, title="Command Line", description="Kept for the record.")
     config_choices: dict[str, str] = Field(
-        default_factory=dict, description="Hydra group → chosen name, when run by deriva-ml-run."
+        default_factory=dict,
+        title="Configuration Choices",
+        description="Hydra group → chosen name, when run by deriva-ml-run.",
     )
 
     @field_validator("datasets", mode="before")

@@ -22,8 +22,10 @@ class Workflow(Spec):
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
     name: str = Field(default="", description="What the code does, in a few words.")
-    workflow_type: list[str] = Field(default_factory=list, description="Terms of Workflow_Type, e.g. Training.")
-    description: str = Field(default="", description="Markdown.")
+    workflow_type: list[str] = Field(
+        default_factory=list, title="Workflow Types", description="Terms of Workflow_Type, e.g. Training."
+    )
+    description: str = Field(default="", description="What it does and how, in Markdown.")
     url: str | None = Field(default=None, description="Where the code is, at the commit that runs.")
     version: str | None = Field(default=None, description="Version of the code's project.")
     checksum: str | None = Field(default=None, description="Git object id of the file that runs.")

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 from prefect.blocks.core import Block
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
+from pydantic import HttpUrl
 
 from deriva_ml_prefect import blocks
-from deriva_ml_prefect.blocks import DerivaCatalog, DerivaCredentials, ExecutionConfiguration
+from deriva_ml_prefect.blocks import SAVED_WORKFLOW_FIELDS, DerivaCatalog, DerivaCredentials, ExecutionConfiguration
 
+ROOT = Path(__file__).parents[2]
 CLASSES: list[type[Block]] = [ExecutionConfiguration, DerivaCredentials, DerivaCatalog]
 
 
@@ -19,9 +28,43 @@ class TestBlocks(BlockStandardTestSuite):
         chosen: type[Block] = request.param
         return chosen
 
-    def test_has_a_valid_image(self, block: type[Block]) -> None:
-        """The picture itself is on a public host; here only that there is one, over https."""
-        assert str(block._logo_url).startswith("https://")
+    def test_has_a_valid_image(self, block: type[Block], published: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The picture of the documentation, from a server on this machine under the path that it is published at."""
+        there = str(block._logo_url)
+        assert there.startswith(str(block._documentation_url))
+        here = HttpUrl(there.replace(str(block._documentation_url), published))
+        monkeypatch.setattr(block, "_logo_url", here)
+        super().test_has_a_valid_image(block)
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None: ...  # noqa: A002
+
+
+@pytest.fixture(scope="module")
+def published() -> Iterator[str]:
+    """Address of the folder `docs/`, served on this machine."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(ROOT / "docs")))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("block", CLASSES)
+def test_forms_ask_for_nothing_without_a_title(block: type[Block]) -> None:
+    """A field whose schema has no title is called "Field" in the form."""
+    schema = block.model_json_schema()
+    for body in (schema, *schema.get("definitions", {}).values()):
+        for name, field in body.get("properties", {}).items():
+            assert field.get("title"), name
+            assert field.get("description", "").endswith("."), name
+
+
+def test_the_form_of_a_configuration_asks_for_what_a_document_keeps() -> None:
+    schema = ExecutionConfiguration.model_json_schema()
+    assert "argv" not in schema["properties"]
+    assert tuple(schema["definitions"]["Workflow"]["properties"]) == SAVED_WORKFLOW_FIELDS
 
 
 def test_these_are_all_the_blocks_of_the_module() -> None:

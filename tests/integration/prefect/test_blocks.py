@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from prefect import flow
+from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
 from prefect.exceptions import PrefectHTTPStatusError
@@ -79,6 +80,17 @@ def test_credentials_come_back_through_the_catalog_block() -> None:
     assert "s3cret" not in shown.model_dump_json()
 
 
+@pytest.mark.parametrize("block", [ExecutionConfiguration, DerivaCredentials, DerivaCatalog])
+def test_code_example_of_each_block_runs(block: type[Block]) -> None:
+    document = name()
+    block().save(document)
+    example = block.get_code_example()
+    assert example is not None
+    found: dict[str, Any] = {}
+    exec(example.replace("BLOCK_NAME", document).replace("```python", "").replace("```", ""), found)
+    assert [type(value) for value in found.values() if isinstance(value, Block)] == [block]
+
+
 @flow(name="takes-a-configuration")
 def takes(configuration: ExecutionConfiguration | None = None) -> None: ...
 
@@ -113,6 +125,7 @@ def test_reference_passes_the_parameter_check(deployment: str) -> None:
         None,
         {},
         {"description": "x", "assets": ["1-ABCD", {"rid": "1-DEFG", "cache": True}]},
+        {"datasets": ["1-ABCD", "1-DEFG@1.0.0"]},
         {"datasets": [{"rid": "1-ABCD"}], "workflow": {"name": "w", "workflow_type": ["Training"]}},
     ],
 )

@@ -45,6 +45,7 @@ def test_form_has_the_users_parameters_and_what_is_added() -> None:
     schema = plain.parameters.model_dump()
     assert list(schema["properties"]) == ["epochs", "configuration", "dry_run"]
     assert schema["properties"]["epochs"]["description"] == "Passes over the data."
+    assert all(schema["properties"][name]["description"] for name in ("configuration", "dry_run"))
     assert schema["required"] == []
     block = schema["definitions"]["ExecutionConfiguration"]
     assert block["block_type_slug"] == "deriva-ml-execution-configuration"
