@@ -51,12 +51,10 @@ INJECTED = ("execution", "ml_instance")
 """Parameters of the user's function that are filled in."""
 ADDED = ("configuration", "dry_run")
 """Parameters that the flow has beside the user's."""
-_ADDED_ARGUMENTS = """
-
-Args:
-    configuration: What the execution reads and why: datasets, assets, workflow, description.
-    dry_run: Run the code, and record nothing in the catalog.
-"""
+_ADDED_ARGUMENTS = (
+    "configuration: What the execution reads and why: datasets, assets, workflow, description.",
+    "dry_run: Run the code, and record nothing in the catalog.",
+)
 """What the flow's form says of them."""
 
 _MARK = "records_executions"
@@ -222,6 +220,15 @@ def _shown_signature(fn: Callable[..., Any]) -> inspect.Signature:
     return own.replace(parameters=[*listed, *added, *rest])
 
 
+def _shown_docstring(fn: Callable[..., Any]) -> str:
+    """The function's docstring with the added parameters in its section `Args`, from which Prefect makes the form."""
+    said = inspect.getdoc(fn) or f"{fn.__name__}."
+    before, section, rest = said.partition("\nArgs:\n")
+    indent = rest[: len(rest) - len(rest.lstrip(" "))] or "    "
+    added = "".join(f"{indent}{line}\n" for line in _ADDED_ARGUMENTS)
+    return f"{before}\nArgs:\n{added}{rest}" if section else f"{said}\n\nArgs:\n{added}"
+
+
 def _show_as(wrapper: Callable[..., Any], signature: inspect.Signature) -> Callable[..., Any]:
     wrapper.__signature__ = signature  # type: ignore[attr-defined]
     parameters = signature.parameters.values()
@@ -247,14 +254,14 @@ def _recorded(plan: Plan) -> Callable[..., Any]:
             # the phases are synchronous: they have a thread of their own, with this one's context
             return await asyncio.to_thread(_record, plan, *arguments_of(args, kwargs))
 
-        run_async.__doc__ = (inspect.getdoc(plan.function) or "") + _ADDED_ARGUMENTS
+        run_async.__doc__ = _shown_docstring(plan.function)
         return _show_as(run_async, signature)
 
     @functools.wraps(plan.function)
     def run(*args: Any, **kwargs: Any) -> Any:
         return _record(plan, *arguments_of(args, kwargs))
 
-    run.__doc__ = (inspect.getdoc(plan.function) or "") + _ADDED_ARGUMENTS
+    run.__doc__ = _shown_docstring(plan.function)
     return _show_as(run, signature)
 
 
