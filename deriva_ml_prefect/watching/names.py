@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import FlowRun
 
 from deriva_ml_prefect.questions.execution_summary import ExecutionSummary
 
-_GENERATED = re.compile(r"[a-z]+-[a-z]+(?: [0-9A-Z]+(?:-[0-9A-Z]+)*)?")
+_GENERATED = re.compile(r"[A-Za-z]+-[A-Za-z]+(?: [0-9A-Z]+(?:-[0-9A-Z]+)*)?")
 """A name that Prefect has made up, with the RID that an earlier attempt has put behind it."""
 
 

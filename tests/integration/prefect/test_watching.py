@@ -228,12 +228,12 @@ def test_a_failure_is_shown_as_one(ml: DerivaML, server: PrefectServer) -> None:
 def test_a_name_that_somebody_chose_stays(ml: DerivaML, server: PrefectServer) -> None:
     seen: list[str] = []
 
-    @deriva_execution(catalog=str(ml.address), workflow_type="Training", name=named(), flow_run_name="my-run")
+    @deriva_execution(catalog=str(ml.address), workflow_type="Training", name=named(), flow_run_name="my run")
     def train(execution: Execution) -> None:
         seen.append(execution.execution_rid)
 
     train()
-    assert run_of(server, seen[0])["name"] == "my-run"
+    assert run_of(server, seen[0])["name"] == "my run"
 
 
 def test_a_dry_run_is_not_shown(ml: DerivaML, server: PrefectServer) -> None:

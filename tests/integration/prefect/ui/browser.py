@@ -1,0 +1,113 @@
+"""A person at Prefect's pages, in the Chromium of the system."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+from tests.integration.prefect.ui.stage import ROOT, Stage
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE = 20_000
+"""Milliseconds that a page may take to show something."""
+
+
+@contextlib.contextmanager
+def open_page(width: int = 1100, height: int = 800) -> Iterator[Page]:
+    """An empty page of a fresh browser."""
+    assert CHROMIUM is not None
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_ARGUMENTS))
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(PATIENCE)
+        # the picture of the blocks is published with the documentation, which is this folder
+        page.route("**/images/logo.png", lambda route: route.fulfill(path=ROOT / "docs" / "images" / "logo.png"))
+        try:
+            yield page
+        finally:
+            browser.close()
+
+
+class Person:
+    """What somebody does at the pages."""
+
+    def __init__(self, stage: Stage, page: Page, pictures: Path | None = None) -> None:
+        self.stage = stage
+        self.page = page
+        self.pictures = pictures
+
+    def go(self, path: str) -> Page:
+        self.page.goto(f"{self.stage.server.url}/v2{path}")
+        return self.page
+
+    def photograph(self, name: str, *, height: int | None = None) -> None:
+        """Keep a picture of the page as it is, if pictures are wanted."""
+        if self.pictures is None:
+            return
+        self.page.wait_for_timeout(1500)
+        where = {"path": self.pictures / f"{name}.png"}
+        if height is None:
+            self.page.screenshot(**where)
+            return
+        size = self.page.viewport_size
+        assert size is not None
+        self.page.set_viewport_size({"width": size["width"], "height": height})
+        self.page.wait_for_timeout(700)
+        self.page.screenshot(**where)
+        self.page.set_viewport_size(size)
+
+    def fill_in_configuration(self, name: str, *, dataset: str, description: str) -> None:
+        """Make a block document in its form."""
+        page = self.go("/blocks/catalog/deriva-ml-execution-configuration/create")
+        page.get_by_label("Name", exact=True).fill(name)
+        page.get_by_role("button", name="Add item").first.click()
+        page.get_by_label("RID", exact=True).fill(dataset)
+        page.get_by_role("tab", name="Workflow").click()
+        page.get_by_label("Name (Optional)").fill("filled-in")
+        page.get_by_role("button", name="Add item").nth(2).click()
+        page.get_by_label("Description (Optional)").last.fill(description)
+        self.photograph("block-form", height=1700)
+        page.get_by_role("button", name="Save").click()
+        page.wait_for_url("**/blocks/block/**")
+
+    def edit_description(self, document_id: str, description: str) -> None:
+        """Change the description of a saved configuration in its form."""
+        page = self.go(f"/blocks/block/{document_id}/edit")
+        page.get_by_label("Description (Optional)").last.fill(description)
+        page.get_by_role("button", name="Save").click()
+        page.wait_for_url(lambda url: not url.endswith("/edit"))
+
+    def run_with(self, document: str, **numbers: Any) -> None:
+        """Start the deployment from its form, with a saved configuration."""
+        page = self.go(f"/deployments/deployment/{self.stage.deployment_id()}/run")
+        for name, value in numbers.items():
+            page.get_by_label(f"{name} (Optional)").fill(str(value))
+        page.get_by_role("tab", name="ExecutionConfiguration").click()
+        page.get_by_text("Select a block").click()
+        page.get_by_role("option", name=document).click()
+        self.photograph("deployment-form", height=1000)
+        page.get_by_role("button", name="Submit").click()
+        page.wait_for_url(lambda url: not url.endswith("/run"))
+
+    def retry(self, flow_run_id: str) -> None:
+        """Click Retry on the page of a flow run, and confirm it."""
+        page = self.go(f"/runs/flow-run/{flow_run_id}")
+        page.get_by_role("button", name="Open menu").click()
+        page.get_by_role("menuitem", name="Retry").click()
+        self.photograph("retry")
+        page.get_by_role("dialog").or_(page.get_by_role("alertdialog")).get_by_role("button", name="Retry").click()
+        page.get_by_role("dialog").or_(page.get_by_role("alertdialog")).wait_for(state="hidden")
