@@ -8,6 +8,7 @@
         DerivaMLAuthenticationError         no credential, or one that is not accepted
           DerivaMLCredentialExpired         the server takes the credential at hand no longer, or never did
         DerivaMLOfflineError                the catalog cannot be reached
+        DerivaMLNotProvided                 deriva-ml has it, and this package does not
       DerivaMLDataError                     what is in the catalog, or was to go there
         DerivaMLNotFoundError
           DerivaMLDatasetNotFound, DerivaMLTableNotFound, DerivaMLInvalidTerm, DerivaMLFeatureNotFound,
@@ -77,6 +78,10 @@ class DerivaMLOfflineError(DerivaMLConfigurationError):
 
     retry_after: float = 0.0
     """Seconds that the server asks to be left alone for."""
+
+
+class DerivaMLNotProvided(DerivaMLConfigurationError, AttributeError, NotImplementedError):
+    """deriva-ml has a function or member of this name, and this package does not; the message says what to do."""
 
 
 class DerivaMLDataError(DerivaMLException):

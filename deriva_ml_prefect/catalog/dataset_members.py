@@ -81,6 +81,22 @@ def add_members(catalog: Catalog, dataset_rid: RID, members: Mapping[Name, Seque
     return added
 
 
+def tables_of_members(catalog: Catalog, rids: Sequence[RID]) -> dict[tuple[str, str], list[RID]]:
+    """Rows by their table, looked for where members may be; DerivaMLRidsNotFound for those that are nowhere there."""
+    left = dict.fromkeys(check_rid(rid, "Member RID") for rid in rids)
+    found: dict[tuple[str, str], list[RID]] = {}
+    for link in _links(catalog).values():
+        if here := [row["RID"] for row in rows_where_any(catalog, link.right.target, "RID", left)]:
+            found[link.right.target] = here
+            left = {rid: None for rid in left if rid not in here}
+    if left:
+        raise DerivaMLRidsNotFound(
+            f"{', '.join(list(left)[:5])}: no rows of a table whose rows may be members of datasets. Check the RIDs, "
+            "and ml.list_dataset_element_types()."
+        )
+    return found
+
+
 def remove_members(catalog: Catalog, dataset_rid: RID, members: Mapping[Name, Sequence[RID]]) -> None:
     """Take rows out of a dataset; those that are no members are passed over. The rows themselves stay."""
     for name, rids in members.items():

@@ -2,7 +2,7 @@
 
 Entry points for a project's `configs` package: `DerivaMLConfig`, `DatasetSpecConfig`, `AssetSpecConfig`, `BaseConfig`,
 `DerivaBaseConfig`, `base_defaults`, `create_model_config`, `run_model`, `with_description`, `multirun_config`,
-`notebook_config`, `load_configs`. `launch.launch` is what `deriva-ml-run` does.
+`notebook_config`, `load_configs`, `DerivaMLModel`. `launch.launch` is what `deriva-ml-run` does.
 
 Groups and names are deriva-ml's: `deriva_ml, datasets, assets, workflow, model_config, script_config, experiment`, each
 with its default (`default_deriva`, `default_dataset`, `default_asset`, `default_workflow`, `default_model`), and
@@ -18,6 +18,7 @@ from deriva_ml_prefect.experiments.builders import (
 )
 from deriva_ml_prefect.experiments.described import DescribedList, with_description
 from deriva_ml_prefect.experiments.loading import load_configs
+from deriva_ml_prefect.experiments.model_function import DerivaMLModel
 from deriva_ml_prefect.experiments.model_run import run_model
 from deriva_ml_prefect.experiments.specs import AssetSpecConfig, DatasetSpecConfig, DerivaMLConfig
 from deriva_ml_prefect.experiments.sweeps import MultirunSpec, multirun_config
@@ -28,6 +29,7 @@ __all__ = [
     "DatasetSpecConfig",
     "DerivaBaseConfig",
     "DerivaMLConfig",
+    "DerivaMLModel",
     "DescribedList",
     "MultirunSpec",
     "base_defaults",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from deriva_ml_prefect.config.asset import AssetSpec
 from deriva_ml_prefect.config.dataset import DatasetSpec
-from deriva_ml_prefect.ml.deriva_ml import DerivaML
+from deriva_ml_prefect.ml.deriva_ml import Handle
 from deriva_ml_prefect.values.names import ML_SCHEMA
 
 
@@ -33,7 +33,7 @@ class DerivaMLConfig(BaseModel):
     check_auth: bool = True
     clean_execution_dir: bool = True
 
-    def connect(self, ml_class: type[DerivaML] = DerivaML) -> DerivaML:
+    def connect(self, ml_class: type[Handle]) -> Handle:
         """A handle for the catalog; no request is sent."""
         values: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
         return ml_class(**values)

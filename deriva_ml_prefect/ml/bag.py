@@ -9,14 +9,17 @@ from typing import Any
 from deriva_ml_prefect.bags import read
 from deriva_ml_prefect.bags.read import Bag
 from deriva_ml_prefect.exceptions import DerivaMLMaterializeLimitExceeded
+from deriva_ml_prefect.ml.absent import OF_BAG, KnowsAbsent
 from deriva_ml_prefect.ml.feature import Feature, FeatureRecord
 from deriva_ml_prefect.questions.frames import to_dataframe
 from deriva_ml_prefect.questions.select_values import Selector
 from deriva_ml_prefect.values.version import DatasetVersion
 
 
-class DatasetBag:
+class DatasetBag(KnowsAbsent):
     """A handle on one dataset of a bag on this machine: the bag's own, or one nested in it."""
+
+    _instead = OF_BAG
 
     def __init__(self, bag: Bag, dataset_rid: str | None = None) -> None:
         self.bag = bag

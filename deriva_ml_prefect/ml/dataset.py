@@ -9,6 +9,7 @@ from deriva_ml_prefect.bags.download import download_bag
 from deriva_ml_prefect.bags.read import open_bag
 from deriva_ml_prefect.catalog import dataset_members, datasets, files
 from deriva_ml_prefect.catalog.connection import catalog_for
+from deriva_ml_prefect.ml.absent import OF_DATASET, KnowsAbsent
 from deriva_ml_prefect.ml.bag import DatasetBag
 from deriva_ml_prefect.phases import make_dataset
 from deriva_ml_prefect.values.address import Address
@@ -16,8 +17,10 @@ from deriva_ml_prefect.values.records import DatasetVersionRecord
 from deriva_ml_prefect.values.version import DatasetVersion, VersionPart
 
 
-class Dataset:
+class Dataset(KnowsAbsent):
     """A handle on one dataset; every question is answered by the catalog as it is now."""
+
+    _instead = OF_DATASET
 
     def __init__(self, address: Address, dataset_rid: str, *, execution_rid: str | None = None) -> None:
         self.address = address
@@ -70,9 +73,16 @@ class Dataset:
         return datasets.read_versions(catalog_for(self.address), self.dataset_rid)
 
     def add_dataset_members(
-        self, members: Mapping[str, Sequence[str]], description: str = "", *, execution_rid: str | None = None
+        self,
+        members: Mapping[str, Sequence[str]] | Sequence[str],
+        validate: bool = True,  # noqa: ARG002 (deriva-ml has it)
+        description: str = "",
+        execution_rid: str | None = None,
     ) -> None:
-        """Add rows by table: {table: [RID]}. Those that are members stay; the minor version is raised."""
+        """Add rows by table, {table: [RID]}, or as RIDs whose tables are looked for; the minor version is raised.
+
+        Those that are members stay. `validate` is kept for callers of deriva-ml: what is no row is always refused.
+        """
         make_dataset.add_members(
             self.address,
             self.dataset_rid,

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from deriva_ml_prefect.bags.download import download_bag
 from deriva_ml_prefect.bags.read import open_bag
@@ -30,6 +30,7 @@ from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLNotFoundError, DerivaMLValidationError
+from deriva_ml_prefect.ml.absent import OF_DERIVA_ML, KnowsAbsent
 from deriva_ml_prefect.ml.bag import DatasetBag
 from deriva_ml_prefect.ml.dataset import Dataset
 from deriva_ml_prefect.ml.execution import Execution
@@ -56,10 +57,18 @@ from deriva_ml_prefect.values.status import ExecutionStatus
 if TYPE_CHECKING:
     import pandas
 
+Handle = TypeVar("Handle", bound="DerivaML")
+
 logger = logging.getLogger(__name__)
 
 
-class DerivaML:
+class Connecting(Protocol):
+    """A configuration that knows how to make a handle: DerivaMLConfig."""
+
+    def connect(self, ml_class: type[Handle], /) -> Handle: ...
+
+
+class DerivaML(KnowsAbsent):
     """A connection to one catalog. Making it sends nothing; labs subclass it with methods of their own.
 
     `hostname` is `embedded`, a host name or `host:port`; `catalog_id` a number or an alias. `domain_schemas` defaults
@@ -67,6 +76,8 @@ class DerivaML:
     place of everything on disk is `DERIVA_ML_HOME`. A `credential` stays in memory; deriva-py's own is the default.
     A function that gives the credential is asked again when the server refuses it.
     """
+
+    _instead = OF_DERIVA_ML
 
     def __init__(
         self,
@@ -100,6 +111,11 @@ class DerivaML:
         self._credential = credential or None
         logging.getLogger("deriva_ml_prefect").setLevel(logging_level)
         logging.getLogger("deriva").setLevel(deriva_logging_level)
+
+    @classmethod
+    def instantiate(cls, config: Connecting) -> Self:
+        """The handle that a DerivaMLConfig describes."""
+        return config.connect(cls)
 
     @property
     def _catalog(self) -> Catalog:

@@ -20,6 +20,7 @@ from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal import inputs, ownership
 from deriva_ml_prefect.journal.files import StagedFile
+from deriva_ml_prefect.ml.absent import OF_EXECUTION, KnowsAbsent
 from deriva_ml_prefect.ml.asset_file import AssetFacts, AssetFilePath
 from deriva_ml_prefect.ml.bag import DatasetBag
 from deriva_ml_prefect.ml.current import use_execution
@@ -52,8 +53,10 @@ class Staged:
     """`<Target>.<Feature>` → number of values that are not in the catalog yet."""
 
 
-class Execution:
+class Execution(KnowsAbsent):
     """A handle on one execution. `with` brings it to Running, and on to Stopped or Failed; it never uploads."""
+
+    _instead = OF_EXECUTION
 
     def __init__(self, ml: DerivaML, context: Context) -> None:
         self.ml = ml
@@ -143,7 +146,7 @@ class Execution:
         catalog = catalog_of(self.context)
         record = assets.read_asset(catalog, spec.rid)
         folder = Path(dest_dir) if dest_dir else self.context.folder / "inputs" / record.asset_table / record.rid
-        path = download.fetch_asset(self.context, record, folder, cache=spec.cache)
+        path = download.fetch_asset(self.context, record, folder, cache=spec.cache, given=dest_dir is not None)
         if update_catalog and not self.context.dry_run:
             table = assets.asset_table(catalog, record.asset_table)
             assets.link_assets(catalog, table, self.context.rid, [record.rid], AssetRole.input)

@@ -44,18 +44,23 @@ def make_dataset(
 def add_members(
     address: Address,
     dataset_rid: RID,
-    members: Mapping[str, Sequence[RID]],
+    members: Mapping[str, Sequence[RID]] | Sequence[RID],
     *,
     description: str,
     execution_rid: RID | None,
 ) -> None:
-    """Add members by table and raise the minor version. Nothing given is DerivaMLValidationError."""
-    if not any(members.values()):
+    """Add members, by table or as RIDs, and raise the minor version. Nothing given is DerivaMLValidationError."""
+    if not (any(members.values()) if isinstance(members, Mapping) else members):
         raise DerivaMLValidationError(f"No members were given for dataset {dataset_rid}.")
-    for table, rids in members.items():
-        for rid in rids:
-            check_rid(rid, f"Member of table {table}")
-    dataset_members.add_members(catalog_for(address), dataset_rid, {**members})
+    catalog = catalog_for(address)
+    if isinstance(members, Mapping):
+        for table, rids in members.items():
+            for rid in rids:
+                check_rid(rid, f"Member of table {table}")
+        dataset_members.add_members(catalog, dataset_rid, {**members})
+    else:
+        given = [members] if isinstance(members, str) else members
+        dataset_members.add_members(catalog, dataset_rid, dataset_members.tables_of_members(catalog, given))
     raise_version(
         address, dataset_rid, VersionPart.minor, description=description or "Added members", execution_rid=execution_rid
     )

@@ -10,6 +10,8 @@ import pytest
 import deriva_ml_prefect
 
 NAMES = {
+    "Asset", "AssetFilePath", "BuiltinTypes", "ColumnDefinition", "DatasetVersion", "Feature", "FeatureRecord",
+    "FileSpec", "UploadProgress", "VersionPart",
     "AssetSpec", "Dataset", "DatasetBag", "DatasetSpec", "DerivaML", "ExecAssetType", "ExecMetadataType", "Execution",
     "ExecutionConfiguration", "ExecutionStatus", "MLAsset", "MLVocab", "NestedRun", "Workflow", "create_ml_catalog",
     "current_execution", "deriva_execution", "exceptions", "run_nested",

@@ -1,5 +1,21 @@
-"""Names that the `deriva-ml` schema gives to its asset tables, vocabularies and terms."""
+"""Names that the `deriva-ml` schema gives to its asset tables, vocabularies and terms, and column types."""
 
-from deriva_ml_prefect import ExecAssetType, ExecMetadataType, MLAsset, MLVocab
+from typing import Any
 
-__all__ = ["ExecAssetType", "ExecMetadataType", "MLAsset", "MLVocab"]
+from deriva_ml.absent import Absent
+from deriva_ml_prefect import BuiltinTypes, ExecAssetType, ExecMetadataType, MLAsset, MLVocab
+
+MLTable: Any = Absent("MLTable")
+Status: Any = Absent("Status")
+UploadState: Any = Absent("UploadState")
+
+__all__ = [
+    "BuiltinTypes",
+    "ExecAssetType",
+    "ExecMetadataType",
+    "MLAsset",
+    "MLTable",
+    "MLVocab",
+    "Status",
+    "UploadState",
+]

@@ -1,5 +1,27 @@
 """Which dataset an execution reads, and in which version."""
 
-from deriva_ml_prefect import DatasetSpec
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["DatasetSpec"]
+from deriva_ml.lazily import loader
+
+if TYPE_CHECKING:
+    from deriva_ml_prefect import DatasetSpec, DatasetVersion, VersionPart
+    from deriva_ml_prefect.experiments import DatasetSpecConfig
+
+
+__all__ = ["DatasetSpec", "DatasetSpecConfig", "DatasetVersion", "VersionPart"]
+
+_homes = {
+    "deriva_ml_prefect": (
+        "DatasetSpec",
+        "DatasetVersion",
+        "VersionPart",
+    ),
+    "deriva_ml_prefect.experiments": ("DatasetSpecConfig",),
+}
+
+_load = loader(__name__, _homes)
+
+
+def __getattr__(name: str) -> Any:
+    return _load(name)

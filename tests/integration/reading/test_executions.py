@@ -10,7 +10,13 @@ import pytest
 
 from deriva_ml_prefect.config.asset import AssetSpec
 from deriva_ml_prefect.config.workflow import Workflow
-from deriva_ml_prefect.exceptions import DerivaMLInvalidTerm, DerivaMLNotFoundError, DerivaMLValidationError
+from deriva_ml_prefect.exceptions import (
+    DerivaMLInvalidTerm,
+    DerivaMLNotFoundError,
+    DerivaMLRidsNotFound,
+    DerivaMLValidationError,
+)
+from deriva_ml_prefect.ml.dataset import Dataset
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -140,3 +146,33 @@ def test_workflows_write_through(ml: DerivaML, run: Run) -> None:
     with pytest.raises(DerivaMLInvalidTerm):
         again.workflow_type = "Nonsense"
     assert ml.lookup_workflow(rid).workflow_type == ["Testing"]
+
+
+def test_members_of_a_dataset_by_table_or_by_rid(ml: DerivaML, run: Run, subjects: tuple[str, ...]) -> None:
+    made: list[Dataset] = []
+
+    def body(exe: Execution) -> None:
+        made.append(exe.create_dataset("Training", description="inner"))
+        made.append(exe.create_dataset("Training", description="outer"))
+
+    ml.add_dataset_element_type("Subject")
+    ml.add_dataset_element_type("Image")
+    exe = run(body)
+    inner, outer = made
+    inner.add_dataset_members([subjects[5], subjects[6], subjects[5]], validate=False)
+    outer.add_dataset_members([inner.dataset_rid, subjects[7]], True, "by RID", exe.execution_rid)
+    assert [row["RID"] for row in outer.list_dataset_members()["Dataset"]] == [inner.dataset_rid]
+    assert [row["RID"] for row in outer.list_dataset_members()["Subject"]] == [subjects[7]]
+    everything = outer.list_dataset_members(recurse=True)
+    assert {row["RID"] for row in everything["Subject"]} == set(subjects[5:8])
+    assert outer.dataset_history()[-1].description == "by RID"
+    assert outer.dataset_history()[-1].execution_rid == exe.execution_rid
+    before = outer.current_version
+    with pytest.raises(DerivaMLRidsNotFound, match="9-ZZZZ: no rows of a table whose rows may be members"):
+        outer.add_dataset_members([subjects[8], "9-ZZZZ"])
+    with pytest.raises(DerivaMLRidsNotFound):
+        outer.add_dataset_members([exe.execution_rid])
+    assert outer.current_version == before
+    assert [row["RID"] for row in outer.list_dataset_members()["Subject"]] == [subjects[7]]
+    with pytest.raises(DerivaMLValidationError, match="No members"):
+        outer.add_dataset_members([])

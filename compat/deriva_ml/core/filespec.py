@@ -1,0 +1,5 @@
+"""Files that stay where they are."""
+
+from deriva_ml_prefect import FileSpec
+
+__all__ = ["FileSpec"]
