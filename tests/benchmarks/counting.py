@@ -1,10 +1,16 @@
-"""A proxy that counts requests: it stands before the server, over HTTP or TLS, and writes down what passes it."""
+"""A proxy that counts requests: it stands before the server, over HTTP or TLS, and writes down what passes it.
+
+`python -m tests.benchmarks.counting PORT SECONDS` is one that lets each answer wait, in a process of its own; it prints
+its port, and ends when its standard input does.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,8 +37,11 @@ class Counted:
 
 
 @contextmanager
-def counting_proxy(upstream: int, tls: ssl.SSLContext | None = None) -> Iterator[Counted]:
-    """A proxy on a free loopback port before the server on port `upstream`; ended with the context."""
+def counting_proxy(upstream: int, tls: ssl.SSLContext | None = None, *, wait: float = 0.0) -> Iterator[Counted]:
+    """A proxy on a free loopback port before the server on port `upstream`; ended with the context.
+
+    Each request waits so many seconds before it goes on.
+    """
     counted = Counted()
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="counting-proxy", daemon=True)
@@ -40,7 +49,7 @@ def counting_proxy(upstream: int, tls: ssl.SSLContext | None = None) -> Iterator
 
     async def start() -> asyncio.Server:
         return await asyncio.start_server(
-            lambda reader, writer: _Connection(counted, upstream, reader, writer).serve(),
+            lambda reader, writer: _Connection(counted, upstream, wait, reader, writer).serve(),
             "127.0.0.1",
             0,
             limit=HEAD_BYTES,
@@ -66,12 +75,26 @@ def counting_proxy(upstream: int, tls: ssl.SSLContext | None = None) -> Iterator
         loop.close()
 
 
+@contextmanager
+def delaying_proxy(upstream: int, seconds: float) -> Iterator[int]:
+    """The port of a proxy in a process of its own, where each request takes so many seconds longer."""
+    command = [sys.executable, "-m", "tests.benchmarks.counting", str(upstream), str(seconds)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.stdin.close()
+
+
 @dataclass
 class _Connection:
     """One client's connection, and the one to the server that belongs to it."""
 
     counted: Counted
     upstream: int
+    wait: float
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
@@ -92,6 +115,8 @@ class _Connection:
         lines, headers = await _head(self.reader)
         method, target, _ = lines[0].split(" ", 2)
         self.counted.requests.append(f"{method} {target}")
+        if self.wait:
+            await asyncio.sleep(self.wait)
         # the server answers only to its own address
         kept = [line for line in lines[1:] if not line.lower().startswith("host:")]
         head = [lines[0], f"Host: 127.0.0.1:{self.upstream}", *kept]
@@ -136,3 +161,9 @@ async def _copy(size: int, source: asyncio.StreamReader, target: asyncio.StreamW
         size -= len(piece)
         target.write(piece)
         await target.drain()
+
+
+if __name__ == "__main__":
+    with counting_proxy(int(sys.argv[1]), wait=float(sys.argv[2])) as passing:
+        print(passing.port, flush=True)
+        sys.stdin.read()

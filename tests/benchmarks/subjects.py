@@ -12,9 +12,12 @@ from tests.benchmarks import (
     executions,
     flow_runs,
     imports,
+    large_files,
     memory,
     metrics,
     objects,
+    staging,
+    uploads,
 )
 from tests.benchmarks.comparison import Comparison
 from tests.benchmarks.world import World
@@ -26,6 +29,9 @@ SUBJECTS: dict[str, Callable[[World, ExitStack], list[Comparison]]] = {
     "bags": bags.compare,
     "executions": executions.compare,
     "flows": flow_runs.compare,
+    "uploads": uploads.compare,
+    "large": large_files.compare,
+    "staging": staging.compare,
     "imports": imports.compare,
     "commands": commands.compare,
     "metrics": metrics.compare,
