@@ -49,7 +49,7 @@ from deriva_ml_prefect.values.status import ExecutionStatus
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
 
-AT_ONCE = 4
+AT_ONCE = 2
 """How many parts run at the same time unless `max_at_once` says otherwise."""
 _PAGE = 200
 

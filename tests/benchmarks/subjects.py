@@ -9,6 +9,7 @@ from tests.benchmarks import (
     bags,
     catalog_rows,
     commands,
+    deriva_ml,
     executions,
     flow_runs,
     imports,
@@ -17,6 +18,7 @@ from tests.benchmarks import (
     metrics,
     objects,
     staging,
+    sweeps,
     uploads,
 )
 from tests.benchmarks.comparison import Comparison
@@ -29,9 +31,11 @@ SUBJECTS: dict[str, Callable[[World, ExitStack], list[Comparison]]] = {
     "bags": bags.compare,
     "executions": executions.compare,
     "flows": flow_runs.compare,
+    "sweeps": sweeps.compare,
     "uploads": uploads.compare,
     "large": large_files.compare,
     "staging": staging.compare,
+    "deriva-ml": deriva_ml.compare,
     "imports": imports.compare,
     "commands": commands.compare,
     "metrics": metrics.compare,
