@@ -57,8 +57,16 @@ class PrefectServer:
         """The answer of the API; POST when there is a body."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.url}/api{path}", data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.load(answer)
+        for _ in range(20):
+            try:
+                with urllib.request.urlopen(request, timeout=20) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as e:
+                # its SQLite is busy, and nothing was done: Prefect's own client asks again as well
+                if e.code != 503:
+                    raise
+                time.sleep(0.5)
+        raise AssertionError(f"{path} was answered 503 for ten seconds")
 
     def flow_runs(self, **chosen: Any) -> list[dict[str, Any]]:
         """Flow runs that fit a filter, the newest first."""

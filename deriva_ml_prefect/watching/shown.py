@@ -25,20 +25,22 @@ def show_summary(summary: ExecutionSummary) -> Shown:
 
 def show_files(summary: ExecutionSummary) -> Shown:
     """Inputs and outputs with their checksums, a row each."""
-    rows: list[dict[str, Any]] = [
-        {"Role": "Input", "Kind": "Dataset", "Name": f"version {item.version or '?'}", "Bytes": None, "MD5": "",
-         "RID": item.rid}
+    rows = [
+        _row("Input", "Dataset", item.rid, "", None, f"version {item.version or '?'}")
         for item in summary.input_datasets
-    ]  # fmt: skip
+    ]
     for role, files in (("Input", summary.input_assets), ("Output", summary.output_assets)):
         rows += [
-            {"Role": role, "Kind": item.asset_table, "Name": item.filename or "", "Bytes": item.length,
-             "MD5": item.md5, "RID": item.rid or "not uploaded"}
+            _row(role, item.asset_table, item.rid or "not uploaded", item.md5, item.length, item.filename or "")
             for item in files
-        ]  # fmt: skip
+        ]
     more = f"; the first {LISTED} of {len(rows)}" if len(rows) > LISTED else ""
     said = f"What execution {summary.execution.rid} read and made{more}: {_link(summary)}"
     return Shown(_key("files", summary), "table", json.dumps(rows[:LISTED]), said)
+
+
+def _row(role: str, kind: str, rid: str, md5: str, length: int | None, name: str) -> dict[str, Any]:
+    return {"Role": role, "Kind": kind, "RID": rid, "MD5": md5, "Bytes": length, "Name": name}
 
 
 def show_progress(summary: ExecutionSummary, progress: UploadProgress | None, *, ended: bool) -> Shown:

@@ -165,7 +165,7 @@ def run_all(reader: Reader, document: Path) -> None:
             reader.run_example(example)
             continue
         with reader.serving(example):
-            for command in [words for words in shell_lines(document) if words[0] == "prefect"]:
+            for command in [words for words in shell_lines(document) if words[:3] == ["prefect", "deployment", "run"]]:
                 before = len(reader.uploaded())
                 done = reader.run([*command, "--watch", "--watch-interval", "1"])
                 assert done.returncode == 0, done.stdout + done.stderr
@@ -278,6 +278,15 @@ def test_shell_lines_are_commands_that_there_are(document: Path) -> None:
                 code = "\n".join(example.text for example in examples(document))
                 assert f'name="{deployment}"' in code
                 assert f"def {flow.replace('-', '_')}(" in code
+            case ["prefect", "server" | "block", command, *arguments]:
+                asked = subprocess.run(
+                    [str(BIN / "prefect"), words[1], command, "--help"],
+                    capture_output=True,
+                    text=True,
+                    timeout=SECONDS,
+                    check=True,
+                )
+                assert all(word in asked.stdout for word in arguments if word.startswith("--")), words
             case _:
                 pytest.fail(f"{named(document)} shows {words}, which no test knows how to check.")
 

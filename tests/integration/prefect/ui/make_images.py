@@ -16,7 +16,7 @@ from tests.integration.prefect.ui.stage import ROOT, whole_stage
 from tests.prefect_process import wait_until
 
 IMAGES = ROOT / "docs" / "images"
-COLOURS = 128
+COLOURS = 200
 """Of a picture's palette: pages have few, and the files are a third of their size."""
 
 
@@ -45,20 +45,21 @@ def make_images() -> None:
         page.get_by_text("Completed").first.wait_for()
         person.photograph("flow-run")
         shown = stage.server.artifacts(started["id"])
+        page.set_viewport_size({"width": 1500, "height": 800})
         for name in ("execution", "metrics", "files"):
             person.go(f"/artifacts/artifact/{shown[name]['id']}")
             page.get_by_text(stage.trainings()[-1]).first.wait_for()
-            person.photograph(f"artifact-{name}", height=1150 if name != "files" else 800)
+            person.photograph(f"artifact-{name}", height=1000 if name != "files" else 700)
     with open_page(400, 400) as page:
         page.set_content(f"<style>body{{margin:0}}</style>{(IMAGES / 'logo.svg').read_text()}")
         page.screenshot(path=IMAGES / "logo.png", omit_background=True)
-    for path in IMAGES.glob("*.png"):
+    for path in set(IMAGES.glob("*.png")) - {IMAGES / "logo.png"}:
         _shrink(path)
 
 
 def _shrink(path: Path) -> None:
     with Image.open(path) as picture:
-        few = picture.convert("RGBA" if path.stem == "logo" else "RGB").quantize(COLOURS)
+        few = picture.convert("RGB").quantize(COLOURS)
         small = io.BytesIO()
         few.save(small, "PNG", optimize=True)
     path.write_bytes(small.getvalue())

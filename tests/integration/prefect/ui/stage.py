@@ -123,6 +123,19 @@ class Stage:
         return found
 
 
+def _commit(folder: Path) -> None:
+    """The flow's file is in a repository, as that of a lab."""
+    (folder / ".gitignore").write_text("counter\n__pycache__/\n")
+    who = ["-c", "user.name=Lab", "-c", "user.email=lab@example.org"]
+    for command in (
+        ["init", "--quiet"],
+        ["remote", "add", "origin", "https://example.org/lab/network.git"],
+        ["add", "--all"],
+        [*who, "commit", "--quiet", "--message", "A network"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True, timeout=60)
+
+
 def deriva_variables(home: Path, folder: Path) -> dict[str, str]:
     return {
         "DERIVA_ML_HOME": str(home),
@@ -139,10 +152,12 @@ def whole_stage(folder: Path) -> Iterator[Stage]:
     home, work = folder / "deriva", folder / "work"
     work.mkdir(parents=True)
     shutil.copy(Path(__file__).parent / "digits_flow.py", work / "train_network.py")
+    _commit(work)
     for name in ("DERIVA_ML_HOST", "DERIVA_ML_CATALOG"):
         os.environ.pop(name, None)
     try:
-        with prefect_process(folder / "prefect", PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT="false") as server:
+        settings = {"PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false", "PREFECT_API_LOG_RETRYABLE_ERRORS": "true"}
+        with prefect_process(folder / "prefect", **settings) as server:
             stage = Stage(server, home, work, "lab", "")
             made = stage.python(SET_UP)
             stage = Stage(server, home, work, made["catalog"], made["dataset"])

@@ -70,6 +70,7 @@ def test_a_configuration_filled_in_by_hand_runs(stage: Stage, person: Any) -> No
     person.fill_in_configuration("by-hand", dataset=stage.dataset, description="Filled in by hand")
     saved = document(stage, "by-hand")
     assert saved["data"]["datasets"][0]["rid"] == stage.dataset
+    assert saved["data"]["workflow"]["workflow_type"] == ["Training"]
     person.edit_description(saved["id"], "Changed by hand")
     assert document(stage, "by-hand")["data"]["description"] == "Changed by hand"
 
