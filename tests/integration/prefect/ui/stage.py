@@ -100,7 +100,7 @@ class Stage:
         run = self.server.ask(f"/deployments/{self.deployment_id()}/create_flow_run", {"parameters": parameters})
         return self.await_end(run["id"])
 
-    def await_end(self, run_id: str, *, after: int = 0) -> dict[str, Any]:
+    def await_end(self, run_id: str, *, after: int = -1) -> dict[str, Any]:
         """The flow run when it has ended, having started more often than `after`."""
 
         def ended() -> dict[str, Any] | None:

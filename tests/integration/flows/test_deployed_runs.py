@@ -1,0 +1,95 @@
+"""What `prefect.yaml` promises of deployments, with a worker: limits that hold, parameters that are checked."""
+
+from __future__ import annotations
+
+import urllib.error
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.prefect.ui.stage import POOL, Stage, whole_stage
+
+ROOT = Path(__file__).parents[3]
+pytestmark = [pytest.mark.prefect, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with whole_stage(tmp_path_factory.mktemp("deployed")) as up:
+        (training,) = [
+            deployment
+            for deployment in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+            if deployment["entrypoint"].endswith(":train_digits")
+        ]
+        # the limit of prefect.yaml, on a training that takes a while
+        limit = training["concurrency_limit"]
+        up.prefect(
+            "--no-prompt",
+            "deploy",
+            "train_network.py:train",
+            "--name",
+            "browser",
+            "--pool",
+            POOL,
+            "--concurrency-limit",
+            str(limit["limit"]),
+            "--collision-strategy",
+            limit["collision_strategy"],
+        )
+        yield up
+
+
+def test_runs_beyond_the_limit_wait(stage: Stage) -> None:
+    path = f"/deployments/{stage.deployment_id()}/create_flow_run"
+    asked = [stage.server.ask(path, {"parameters": {"epochs": 40}})["id"] for _ in range(3)]
+    runs = sorted((stage.await_end(run_id) for run_id in asked), key=lambda run: str(run["start_time"]))
+    assert [run["state"]["type"] for run in runs] == ["COMPLETED"] * 3
+    for earlier, later in pairwise(runs):
+        assert earlier["end_time"] <= later["start_time"]
+    assert len(stage.trainings()) == 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": "many"},
+        {"configuration": {"dataset": ["1-ABCD"]}},
+        {"configuration": {"datasets": [{"version": "1.0.0"}]}},
+    ],
+    ids=["kind", "key of the configuration", "RID missing"],
+)
+def test_wrong_parameters_are_refused_before_anything_runs(stage: Stage, wrong: dict[str, Any]) -> None:
+    before = len(stage.server.flow_runs())
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        stage.server.ask(f"/deployments/{stage.deployment_id()}/create_flow_run", {"parameters": wrong})
+    assert refused.value.code == 409
+    assert len(stage.server.flow_runs()) == before
+
+
+def test_a_plain_dict_with_bare_rids_reaches_the_code(stage: Stage) -> None:
+    known = len(stage.trainings())
+    run = stage.run_deployment(configuration={"datasets": [stage.dataset], "description": "from a dict"}, epochs=1)
+    assert run["state"]["type"] == "COMPLETED", run["state"]
+    told = stage.execution(stage.trainings()[known])
+    assert (told["datasets"], told["description"], told["status"]) == ([stage.dataset], "from a dict", "Uploaded")
+
+
+def test_a_reference_reaches_the_code(stage: Stage) -> None:
+    known = len(stage.trainings())
+    saved = stage.server.ask("/block_types/slug/deriva-ml-execution-configuration/block_documents/name/train-digits")
+    run = stage.run_deployment(configuration={"$ref": {"block_document_id": saved["id"]}}, epochs=1)
+    assert run["state"]["type"] == "COMPLETED", run["state"]
+    told = stage.execution(stage.trainings()[known])
+    assert (told["datasets"], told["description"]) == ([stage.dataset], "Train on the digits")
+
+
+def test_values_that_no_schema_can_know_end_the_run_with_the_fields_name(stage: Stage) -> None:
+    known = len(stage.trainings())
+    run = stage.run_deployment(configuration={"description": "*" * 10})
+    assert run["state"]["type"] == "FAILED"
+    assert "description is **********" in run["state"]["message"]
+    assert len(stage.trainings()) == known
