@@ -5,6 +5,7 @@ Entry point: `watch.watch`, in which a flow conducts an execution.
     watch      watch(flow_run): a thread that looks at the execution's journal and tells Prefect what is new
     board      Board: the artifacts of one execution, each made once and then brought up to date
     shown      what stands in them: summary, inputs and outputs, progress, metrics
+    transfers  read_transfers: how far downloads and uploads are
     metrics    MetricsReader: the metrics files of a running execution, read as they grow
     events     emit_status: `deriva-ml.execution.*`
     names      tag_flow_run: the tags and the name by which a flow run is found

@@ -9,9 +9,9 @@ from typing import Any
 from deriva_ml_prefect.pages.execution_page import render_execution
 from deriva_ml_prefect.pages.metrics_page import render_metrics
 from deriva_ml_prefect.questions.execution_summary import ExecutionSummary
-from deriva_ml_prefect.values.progress import UploadProgress
 from deriva_ml_prefect.values.series import SeriesBuilder
 from deriva_ml_prefect.watching.board import Shown
+from deriva_ml_prefect.watching.transfers import Transfers
 
 LISTED = 2_000
 """Files of one execution that its table shows."""
@@ -43,21 +43,10 @@ def _row(role: str, kind: str, rid: str, md5: str, length: int | None, name: str
     return {"Role": role, "Kind": kind, "RID": rid, "MD5": md5, "Bytes": length, "Name": name}
 
 
-def show_progress(summary: ExecutionSummary, progress: UploadProgress | None, *, ended: bool) -> Shown:
+def show_transfers(summary: ExecutionSummary, transfers: Transfers) -> Shown:
     """How far the transfers are, 0 to 100 %."""
-    rid = summary.execution.rid
-    done = sum(1 for item in summary.output_assets if item.rid)
-    whole = len(summary.output_assets)
-    percent = progress.percent_complete if progress else 0.0
-    if ended:
-        percent = 100.0 * done / whole if whole else 100.0
-        said = f"{done} of {whole} files of execution {rid} are in the catalog, {_size(summary.bytes_uploaded)}"
-    elif progress:
-        sent = f"{_size(progress.bytes_completed)} of {_size(progress.bytes_total)}"
-        said = f"Upload of execution {rid}: {progress.message or progress.phase}, {sent}"
-    else:
-        said = f"Download for execution {rid}: {len(summary.input_datasets) + len(summary.input_assets)} inputs so far"
-    return Shown(_key("transfers", summary), "progress", round(percent, 1), said)
+    said = f"Execution {summary.execution.rid}: {transfers.said}"
+    return Shown(_key("transfers", summary), "progress", round(transfers.percent, 1), said)
 
 
 def show_metrics(summary: ExecutionSummary, measured: SeriesBuilder) -> Shown:
@@ -78,12 +67,3 @@ def _key(what: str, summary: ExecutionSummary) -> str:
 
 def _link(summary: ExecutionSummary) -> str:
     return f"[{summary.execution.rid} in {summary.address}]({summary.url})"
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"

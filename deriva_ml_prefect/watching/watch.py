@@ -38,6 +38,7 @@ from deriva_ml_prefect.watching.events import emit_status
 from deriva_ml_prefect.watching.logs import forward_logs
 from deriva_ml_prefect.watching.metrics import MetricsReader
 from deriva_ml_prefect.watching.names import tag_flow_run
+from deriva_ml_prefect.watching.transfers import Transfers, read_transfers
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -48,7 +49,8 @@ LOOK_SECONDS = 1.0
 SLOWEST = 15.0
 """Longest time between two pictures of the metrics, s; reached in the course of a long run."""
 _AGAIN_SECONDS = 10.0
-"""Pause after a failure."""
+"""Pause after a failure that may last."""
+_NOT_SHOWN = "Prefect does not show execution %s as it is: %s"
 
 
 @contextmanager
@@ -121,27 +123,42 @@ class Watch:
             return self._metrics.look(_metrics_files(self._context))
 
     def _keep_telling(self, context: Context) -> None:
-        teller = _Teller(context, self._flow_run, self._metrics)
+        teller = _Teller(context, self._flow_run, self._metrics, rename=self._rename)
         warned = False
+        give_up = None
         # a request that fails is left until the next look, instead of being repeated while the run waits
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
             while True:
                 last = self._ended.is_set()
-                pause = LOOK_SECONDS
-                try:
-                    self._read_metrics()
-                    with self._reading:
-                        teller.tell(self._progress, rename=self._rename, last=last)
-                # the execution does not depend on what Prefect shows of it, whatever goes wrong there
-                except Exception as e:  # noqa: BLE001
+                if last and give_up is None:
+                    give_up = time.monotonic() + PATIENCE - LOOK_SECONDS
+                error = self._look(teller, last=last)
+                if error is not None and not _is_busy(error):
                     # a server that cannot be reached is the flow's to tell; one that refuses, nobody else's
-                    level = logging.WARNING if isinstance(e, PrefectHTTPStatusError) and not warned else logging.INFO
-                    warned = warned or level == logging.WARNING
-                    logger.log(level, "Prefect does not show execution %s as it is: %s", context.rid, e)
-                    pause = _AGAIN_SECONDS
-                if last:
+                    refused = isinstance(error, PrefectHTTPStatusError) and not warned
+                    warned = warned or refused
+                    logger.log(logging.WARNING if refused else logging.INFO, _NOT_SHOWN, context.rid, error)
+                if give_up is None:
+                    self._ended.wait(LOOK_SECONDS if error is None or _is_busy(error) else _AGAIN_SECONDS)
+                elif error is None or not _is_busy(error) or time.monotonic() > give_up:
                     return teller.close()
-                self._ended.wait(pause)
+                else:
+                    time.sleep(LOOK_SECONDS / 2)
+
+    def _look(self, teller: _Teller, *, last: bool) -> Exception | None:
+        try:
+            self._read_metrics()
+            with self._reading:
+                teller.tell(self._progress, last=last)
+        # the execution does not depend on what Prefect shows of it, whatever goes wrong there
+        except Exception as e:  # noqa: BLE001
+            return e
+        return None
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether a server says that it would answer at another time."""
+    return isinstance(error, PrefectHTTPStatusError) and error.response.status_code in (429, 502, 503, 504)
 
 
 def _metrics_files(context: Context) -> list[Path]:
@@ -152,25 +169,27 @@ def _metrics_files(context: Context) -> list[Path]:
 class _Teller:
     """What has been told already, and so need not be told again."""
 
-    def __init__(self, context: Context, flow_run: FlowRun, metrics: MetricsReader) -> None:
+    def __init__(self, context: Context, flow_run: FlowRun, metrics: MetricsReader, *, rename: bool) -> None:
         self.context = context
         self.flow_run = flow_run
         self.metrics = metrics
+        self.rename = rename
         self.began = time.monotonic()
         self.client: SyncPrefectClient | None = None
         self.board: Board | None = None
         self.tagged = False
         self.steps = 0
-        self.progress: UploadProgress | None = None
+        self.transfers: Transfers | None = None
         self.drawn = 0
         """Records of metrics in the last picture."""
         self.draw_at = 0.0
 
-    def tell(self, progress: UploadProgress | None, *, rename: bool, last: bool) -> None:
+    def tell(self, progress: UploadProgress | None, *, last: bool) -> None:
         """Tell what is new since it was told last; everything that is shown at the end, if it is the last time."""
         history = executions.status_history(journal_of(self.context), self.context.rid)
         draw = self.metrics.measured.records > self.drawn and (last or time.monotonic() >= self.draw_at)
-        if not (last or draw or len(history) > self.steps or progress != self.progress or not self.tagged):
+        transfers = read_transfers(self.context, progress, ended=last)
+        if not (last or draw or len(history) > self.steps or transfers != self.transfers or not self.tagged):
             return
         summary = summarize_locally(self.context.address, self.context.workspace, self.context.rid)
         if summary is None:
@@ -178,13 +197,13 @@ class _Teller:
         board = self._board()
         if not self.tagged:
             assert self.client is not None
-            tag_flow_run(self.client, self.flow_run, summary, rename=rename)
+            tag_flow_run(self.client, self.flow_run, summary, rename=self.rename)
             self.tagged = True
         if last or len(history) > self.steps:
             board.pin(shown.show_summary(summary))
-        if last or progress != self.progress:
-            board.pin(shown.show_progress(summary, progress, ended=last))
-            self.progress = progress
+        if transfers is not None and transfers != self.transfers:
+            board.pin(shown.show_transfers(summary, transfers))
+            self.transfers = transfers
         if draw:
             self._draw(board, summary)
         if last:

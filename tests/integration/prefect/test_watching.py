@@ -30,7 +30,9 @@ from deriva_ml_prefect.decorators import deriva_execution
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.questions.flow_runs import executions_of_flow_run
+from deriva_ml_prefect.values.progress import UploadProgress
 from deriva_ml_prefect.values.status import ExecutionStatus
+from deriva_ml_prefect.watching.transfers import Transfers, read_transfers
 from tests.prefect_process import PrefectServer, prefect_process, wait_until
 
 pytestmark = [pytest.mark.prefect]
@@ -87,7 +89,7 @@ def test_a_finished_execution_is_shown_whole(ml: DerivaML, server: PrefectServer
     assert "**Status:** Uploaded" in shown["execution"]["data"]
     assert "to be looked at" in shown["execution"]["data"]
     assert shown["transfers"]["data"] == 100.0
-    assert f"of execution {rid} are in the catalog" in shown["transfers"]["description"]
+    assert re.match(rf"Execution {rid}: (\d+) of \1 files are in the catalog, ", shown["transfers"]["description"])
     picture = picture_in(shown["metrics"])
     assert ">val_loss<" in picture
     assert ">step<" in picture
@@ -133,6 +135,29 @@ def test_inputs_are_in_the_table_and_the_events(ml: DerivaML, server: PrefectSer
         assert related["catalog"] == f"deriva-ml.catalog.{catalog}"
     last = {r["prefect.resource.role"]: r["prefect.resource.id"] for r in events[-1]["related"]}
     assert last["input-dataset"] == f"deriva-ml.dataset.{catalog}.{dataset[0]}"
+
+
+def test_downloads_and_uploads_are_told_while_they_go_on(ml: DerivaML, dataset: tuple[str, str]) -> None:
+    workflow = ml.create_workflow("Transfers", "Training", "For tests")
+    execution = ml.create_execution(ExecutionConfiguration(workflow=workflow, datasets=[dataset[0]]))
+    told = read_transfers(execution.context, None, ended=False)
+    assert told is not None
+    assert told.percent == 100.0
+    assert told.said.startswith("1 of 1 inputs are here, ")
+    half = UploadProgress("", "", 5_000_000, 10_000_000, 50.0, "uploading", "Uploading file 1 of 2")
+    assert read_transfers(execution.context, half, ended=False) == Transfers(
+        50.0, "Uploading file 1 of 2, 5.0 MB of 10.0 MB"
+    )
+    with execution:
+        assert read_transfers(execution.context, None, ended=False) is None
+        execution.asset_file_path("Execution_Asset", "later.txt").write_text("12345")
+    told = read_transfers(execution.context, None, ended=True)
+    assert told is not None
+    assert told.percent < 100
+    execution.upload_execution_outputs()
+    told = read_transfers(execution.context, None, ended=True)
+    assert told is not None
+    assert told.percent == 100.0
 
 
 @pytest.fixture(scope="session")
@@ -249,8 +274,8 @@ def test_a_dry_run_is_not_shown(ml: DerivaML, server: PrefectServer) -> None:
 
 
 @contextmanager
-def refusing(url: str, refused: Callable[[str, str], bool]) -> Iterator[tuple[str, list[str]]]:
-    """A server in front of Prefect's that answers 403 to some requests; its address and what it refused."""
+def refusing(url: str, refused: Callable[[str, str], bool], status: int = 403) -> Iterator[tuple[str, list[str]]]:
+    """A server in front of Prefect's that answers `status` to some requests; its address and what it refused."""
     target = urlsplit(url)
     said_no: list[str] = []
 
@@ -261,7 +286,7 @@ def refusing(url: str, refused: Callable[[str, str], bool]) -> Iterator[tuple[st
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if refused(self.command, self.path):
                 said_no.append(self.path)
-                self.answer(403, b'{"detail": "forbidden"}')
+                self.answer(status, b'{"detail": "not now, or not you"}')
                 return
             connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)
             headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "accept-encoding")}
@@ -270,8 +295,8 @@ def refusing(url: str, refused: Callable[[str, str], bool]) -> Iterator[tuple[st
             self.answer(got.status, got.read())
             connection.close()
 
-        def answer(self, status: int, data: bytes) -> None:
-            self.send_response(status)
+        def answer(self, code: int, data: bytes) -> None:
+            self.send_response(code)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
@@ -313,6 +338,32 @@ def test_a_server_that_refuses_artifacts_costs_one_warning(
     assert ml.lookup_execution(seen[0]).status is ExecutionStatus.Uploaded
     told = [record for record in caplog.records if "does not show execution" in record.getMessage()]
     assert [record.levelno for record in told].count(logging.WARNING) == 1
+
+
+def test_a_server_that_is_busy_for_a_while_is_asked_again(
+    ml: DerivaML, server: PrefectServer, prefect_server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str] = []
+    times: list[str] = []
+
+    def is_busy(method: str, path: str) -> bool:
+        if "/artifacts" in path and len(times) < 4:
+            times.append(path)
+            return True
+        return False
+
+    @deriva_execution(catalog=str(ml.address), workflow_type="Training", name=named())
+    def train(execution: Execution) -> None:
+        seen.append(execution.execution_rid)
+        execution.log_metrics({"loss": 3.0}, step=1)
+
+    with refusing(prefect_server, is_busy, 503) as (url, _), temporary_settings({PREFECT_API_URL: url}):
+        train()
+    assert len(times) == 4
+    shown = server.artifacts(run_of(server, seen[0])["id"])
+    assert set(shown) == {"execution", "files", "transfers", "metrics"}
+    assert "**Status:** Uploaded" in shown["execution"]["data"]
+    assert "does not show execution" not in caplog.text
 
 
 SCRIPT = """

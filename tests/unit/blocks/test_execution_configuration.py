@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
 import sys
 
 import cloudpickle
@@ -104,3 +106,25 @@ def test_schema_of_documents_has_the_fields_alone() -> None:
     assert list(schema["properties"]) == [name for name in ExecutionSpec.model_fields if name != "argv"]
     assert schema["block_type_slug"] == "deriva-ml-execution-configuration"
     assert "required" not in schema
+
+
+def test_constructing_needs_no_server_and_no_network() -> None:
+    program = """
+import socket
+def refuse(*_): raise AssertionError("a connection")
+socket.socket.connect = refuse
+socket.getaddrinfo = refuse
+from deriva_ml_prefect import ExecutionConfiguration
+from deriva_ml_prefect.blocks import DerivaCatalog, DerivaCredentials
+ExecutionConfiguration(datasets=["1-ABCD@1.0.0"], assets=["2-GHIJ"])
+DerivaCatalog(hostname="www.example.org", credentials=DerivaCredentials(bearer_token="x"))
+print("made")
+"""
+    variables = {
+        **os.environ,
+        "PREFECT_API_URL": "http://127.0.0.1:9/api",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    }
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "made\n", done.stderr
