@@ -16,7 +16,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
@@ -33,6 +33,7 @@ from deriva_ml_prefect.hooks import make_hooks
 from deriva_ml_prefect.ml.current import current_execution, current_place, use_execution
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.own_process import OwnProcess, run_in_own_process, tell_flow_run
 from deriva_ml_prefect.phases.begin import Request
 from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.phases.lifecycle import conduct, directly
@@ -42,6 +43,7 @@ from deriva_ml_prefect.provenance.caller import code_file
 from deriva_ml_prefect.tasks import run_phase
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.status import ExecutionStatus
+from deriva_ml_prefect.watching.logs import forward_logs
 from deriva_ml_prefect.watching.watch import watch
 
 logger = logging.getLogger(__name__)
@@ -78,6 +80,8 @@ class Plan:
     ml_class: type[DerivaML]
     code: Flow[..., Any]
     """The user's function as the subflow of a run."""
+    own_process: OwnProcess | None = None
+    """Where it runs, if not in the process of the flow."""
 
 
 @overload
@@ -91,6 +95,7 @@ def deriva_execution(
     workflow_type: str | list[str] = "Analysis",
     workflow_name: str | None = None,
     ml_class: type[DerivaML] = DerivaML,
+    own_process: OwnProcess | bool = False,
     **flow_options: Any,
 ) -> Callable[[Callable[..., R] | Flow[..., R]], Flow[..., R]]: ...
 
@@ -103,15 +108,17 @@ def deriva_execution(
     workflow_type: str | list[str] = "Analysis",
     workflow_name: str | None = None,
     ml_class: type[DerivaML] = DerivaML,
+    own_process: OwnProcess | bool = False,
     **flow_options: Any,
 ) -> Any:
     """Make a flow of a function, each run of which is an execution; with and without arguments.
 
     `catalog`: `HOST/CATALOG`, the name of a saved DERIVA Catalog block, or empty for `DERIVA_ML_HOST` and
     `DERIVA_ML_CATALOG`; looked up when a run starts. `workflow_type` are terms of Workflow_Type. Other keywords are
-    options of Prefect's `flow` (name, log_prints, task_runner, …). `timeout_seconds` and `retries` are about the user's
-    code alone: with `retries` it runs again within the same execution, which stays Running in between. A function that
-    is a Flow already keeps its options and hooks.
+    options of Prefect's `flow` (name, log_prints, task_runner, …). `own_process` runs the user's code in a process of
+    its own, with limits if it is an `OwnProcess`; its death is an error of the execution. `timeout_seconds` and
+    `retries` are about the user's code alone: with `retries` it runs again within the same execution, which stays
+    Running in between. A function that is a Flow already keeps its options and hooks.
     """
     if function is None:
         return functools.partial(
@@ -120,6 +127,7 @@ def deriva_execution(
             workflow_type=workflow_type,
             workflow_name=workflow_name,
             ml_class=ml_class,
+            own_process=own_process,
             **flow_options,
         )
     if callable(catalog):
@@ -149,6 +157,7 @@ def deriva_execution(
             validate_parameters=False,
             **code_options,
         ),
+        OwnProcess() if own_process is True else own_process or None,
     )
     for kind, hooks in make_hooks(functools.partial(find_catalog, catalog)).items():
         options[kind] = [*hooks, *(options.get(kind) or [])]
@@ -271,6 +280,7 @@ def _user_code(fn: Callable[..., Any]) -> Callable[..., Any]:
 
     def filled(args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
         execution = current_execution()
+        tell_flow_run()
         attempt = runtime.flow_run.run_count
         if FlowRunContext.get() and attempt > 1:
             execution.update_status(ExecutionStatus.Running, f"Attempt {attempt}")
@@ -330,16 +340,7 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
     scrub_logs("prefect.flow_runs", "prefect.task_runs", "prefect.extra")
     catalog = find_catalog(plan.catalog)
     asked = configuration or ExecutionConfiguration()
-    ml = plan.ml_class(
-        catalog.hostname,
-        catalog.catalog_id,
-        domain_schemas=catalog.domain_schemas or None,
-        default_schema=catalog.default_schema,
-        project_name=catalog.project_name,
-        ml_schema=catalog.ml_schema,
-        # the function, not what it gives: a login that is renewed meanwhile is found again
-        credential=catalog.credential if catalog.credentials else None,
-    )
+    ml = _connect(plan, catalog)
     in_flow = FlowRunContext.get()
     place = current_place()
     dry_run = dry_run or (place is not None and place.dry_run)
@@ -355,19 +356,52 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
     bound = inspect.BoundArguments(_own_signature(plan.function), arguments)
 
     def user_code(context: Context) -> Any:
-        execution = Execution(ml, context)
-        with use_execution(execution):
-            if not in_flow:
-                return settled(plan.code.fn(*bound.args, **bound.kwargs))
-            # the thread that sends heartbeats costs each flow a second at its end, and the flow around sends them
-            with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-                return settled(plan.code(*bound.args, **bound.kwargs))
+        if plan.own_process is None:
+            return _run_code(plan, ml, context, bound)
+        # values only: the child opens connections of its own
+        there = functools.partial(_run_code_there, plan, catalog, context, arguments)
+        return run_in_own_process(
+            there, plan.own_process, module=plan.function.__module__, what=f"execution {context.rid}"
+        )
 
     if not in_flow:
         return conduct(request, user_code, call=directly).result
     with watch(plan.function) as watching:
         options = UploadOptions(progress=watching.told)
         return conduct(request, user_code, call=watching.around(run_phase), options=options).result
+
+
+def _connect(plan: Plan, catalog: DerivaCatalog) -> DerivaML:
+    return plan.ml_class(
+        catalog.hostname,
+        catalog.catalog_id,
+        domain_schemas=catalog.domain_schemas or None,
+        default_schema=catalog.default_schema,
+        project_name=catalog.project_name,
+        ml_schema=catalog.ml_schema,
+        # the function, not what it gives: a login that is renewed meanwhile is found again
+        credential=catalog.credential if catalog.credentials else None,
+    )
+
+
+def _run_code(plan: Plan, ml: DerivaML, context: Context, bound: inspect.BoundArguments) -> Any:
+    """The user's code inside its execution, as a subflow when a flow runs it; what it returned."""
+    with use_execution(Execution(ml, context)):
+        if not FlowRunContext.get():
+            return settled(plan.code.fn(*bound.args, **bound.kwargs))
+        # the thread that sends heartbeats costs each flow a second at its end, and the flow around sends them
+        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+            return settled(plan.code(*bound.args, **bound.kwargs))
+
+
+def _run_code_there(plan: Plan, catalog: DerivaCatalog, context: Context, arguments: dict[str, Any]) -> Any:
+    """The same in the process that the code has for itself."""
+    scrub_logs("prefect.flow_runs", "prefect.task_runs", "prefect.extra")
+    bound = inspect.BoundArguments(_own_signature(plan.function), arguments)
+    around = FlowRunContext.get()
+    seen = forward_logs(plan.function, str(around.flow_run.id)) if around and around.flow_run else nullcontext()
+    with seen:
+        return _run_code(plan, _connect(plan, catalog), context, bound)
 
 
 def settled(value: Any) -> Any:

@@ -28,6 +28,7 @@
         DerivaMLOwnershipError              another process owns this execution
         DerivaMLAttemptError                the user's code must not run again for this execution
         DerivaMLNestedError                 some parts of an execution failed
+        DerivaMLProcessError                the process that ran the user's code died
       DerivaMLDenormalizeError              tables cannot be joined to one wide table as asked
         DerivaMLDenormalizeMultiLeaf, DerivaMLDenormalizeNoSink, DerivaMLDenormalizeDownstreamLeaf,
         DerivaMLDenormalizeAmbiguousPath, DerivaMLDenormalizeUnrelatedAnchor
@@ -181,6 +182,10 @@ class DerivaMLAttemptError(DerivaMLExecutionError):
 
 class DerivaMLNestedError(DerivaMLExecutionError):
     """Some parts of an execution failed; the message names them. The others are recorded as they ended."""
+
+
+class DerivaMLProcessError(DerivaMLExecutionError):
+    """The process that the user's code had for itself died, or what came of the code cannot be sent from there."""
 
 
 class DerivaMLDenormalizeError(DerivaMLException):
