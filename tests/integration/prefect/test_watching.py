@@ -234,6 +234,55 @@ def _lines(server: PrefectServer, text: str) -> list[dict[str, Any]]:
     return found if len(found) == 2 else []
 
 
+def test_secrets_in_lines_of_own_loggers_stay_here(
+    ml: DerivaML, server: PrefectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = f"s3cret-{uuid.uuid4().hex}"
+    monkeypatch.setenv("LAB_API_TOKEN", secret)
+    text = f"line {uuid.uuid4().hex}"
+
+    @deriva_execution(catalog=str(ml.address), workflow_type="Training", name=named())
+    def train() -> None:
+        logger.error("%s with %s", text, secret)
+        logger.error("%s without", text)
+
+    train()
+    found = wait_until(lambda: _lines(server, text), "the log lines", 30)
+    assert secret not in json.dumps(found)
+
+
+CONFIGURED = """
+import logging, sys
+from deriva_ml_prefect import deriva_execution
+
+logging.getLogger("lab.instruments").setLevel(logging.INFO)
+
+@deriva_execution(catalog=sys.argv[1], name="has-loggers")
+def train(execution):
+    logging.getLogger("lab.instruments").info(f"{sys.argv[2]} from the one that is named")
+    logging.getLogger(__name__).info(f"{sys.argv[2]} from the script's own")
+    logging.getLogger("elsewhere").error(f"{sys.argv[2]} from one that nobody named")
+
+train()
+"""
+
+
+def test_loggers_that_are_named_in_prefects_setting_reach_the_run_once(
+    ml: DerivaML, server: PrefectServer, tmp_path: Path
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(CONFIGURED)
+    text = f"line {uuid.uuid4().hex}"
+    variables = {**server.environment, "PREFECT_LOGGING_EXTRA_LOGGERS": "lab"}
+    command = [sys.executable, str(script), str(ml.address), text]
+    done = subprocess.run(
+        command, env=variables, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    found = wait_until(lambda: _lines(server, text), "the log lines", 30)
+    assert sorted(line["name"] for line in found) == ["__main__", "lab.instruments"]
+
+
 def test_a_failure_is_shown_as_one(ml: DerivaML, server: PrefectServer) -> None:
     seen: list[str] = []
 
