@@ -99,6 +99,13 @@ def require_terms(catalog: Catalog, table: TableName, names: Iterable[str]) -> d
     return {name: known[name] for name in wanted}
 
 
+def term_names(catalog: Catalog, table: TableName, given: Iterable[str]) -> list[str]:
+    """The terms' own names for names or synonyms, in their order, each once: what rows refer to."""
+    wanted = list(given)
+    terms = require_terms(catalog, table, wanted)
+    return list(dict.fromkeys(terms[name].name for name in wanted))
+
+
 def add_standard_terms(catalog: Catalog, table: TableName, names: Iterable[str]) -> list[str]:
     """Add those of the terms that every new catalog begins with, and that a catalog made by an older release lacks.
 

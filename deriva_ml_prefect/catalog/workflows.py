@@ -10,6 +10,7 @@ from deriva_ml_prefect.catalog.connection import Catalog
 from deriva_ml_prefect.catalog.rows import Row, delete_rows, get_rows, insert_rows, insert_with_rid, update_rows
 from deriva_ml_prefect.catalog.schema import association_between, ml_table
 from deriva_ml_prefect.catalog.urls import any_of, equals, quote, table_name
+from deriva_ml_prefect.catalog.vocabulary import term_names
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.exceptions import DerivaMLNotFoundError, DerivaMLWorkflowError
 from deriva_ml_prefect.values.names import MLVocab
@@ -44,7 +45,7 @@ def list_workflows(catalog: Catalog) -> list[WorkflowRecord]:
 def insert_workflow(catalog: Catalog, rid: RID, workflow: Workflow) -> WorkflowRecord:
     """Record a workflow under a leased RID, with its types; calling it again with the same changes nothing.
 
-    The types must be terms of Workflow_Type: ask `require_terms` before.
+    The types are terms of Workflow_Type, by name or synonym.
     """
     if catalog.dialect.workflow_type_required and not workflow.workflow_type:
         raise DerivaMLWorkflowError(
@@ -58,11 +59,12 @@ def insert_workflow(catalog: Catalog, rid: RID, workflow: Workflow) -> WorkflowR
         "Checksum": workflow.checksum,
         "Version": workflow.version,
     }
+    types = term_names(catalog, MLVocab.workflow_type, workflow.workflow_type)
     if catalog.dialect.workflow_type_column:
-        values["Workflow_Type"] = workflow.workflow_type[0] if workflow.workflow_type else None
+        values["Workflow_Type"] = types[0] if types else None
     row = insert_with_rid(catalog, ml_table(catalog, "Workflow").ref, rid, values, same=("URL", "Checksum"))
-    add_workflow_types(catalog, rid, workflow.workflow_type)
-    return _record(row, tuple(workflow.workflow_type))
+    add_workflow_types(catalog, rid, types)
+    return _record(row, tuple(types))
 
 
 def add_workflow_types(catalog: Catalog, rid: RID, types: list[str]) -> None:

@@ -334,11 +334,11 @@ class DerivaML(KnowsAbsent):
     ) -> Workflow:
         """Describe the code that runs: its address and checksum come from the calling file, or that of `function`.
 
-        Types must be terms of Workflow_Type. The row is made with the execution that uses it. Uncommitted changes are
-        warned of, unless `DERIVA_ML_ALLOW_DIRTY` is true.
+        Types must be terms of Workflow_Type, by name or synonym. The row is made with the execution that uses it.
+        Uncommitted changes are warned of, unless `DERIVA_ML_ALLOW_DIRTY` is true.
         """
-        types = [workflow_type] if isinstance(workflow_type, str) else list(workflow_type)
-        vocabulary.require_terms(self._catalog, MLVocab.workflow_type, types)
+        given = [workflow_type] if isinstance(workflow_type, str) else list(workflow_type)
+        types = vocabulary.term_names(self._catalog, MLVocab.workflow_type, given)
         facts = find_code(function=function)
         allow = load_settings().allow_dirty
         if not allow and not os.environ.get("DERIVA_ML_DRY_RUN") and (facts.dirty or not facts.committed):

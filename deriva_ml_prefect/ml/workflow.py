@@ -63,8 +63,7 @@ class RecordedWorkflow:
     def workflow_type(self, types: str | Sequence[str]) -> None:
         given = [types] if isinstance(types, str) else list(types)
         catalog = catalog_for(self.address)
-        terms = vocabulary.require_terms(catalog, MLVocab.workflow_type, given)
-        names = tuple(dict.fromkeys(terms[name].name for name in given))
+        names = tuple(vocabulary.term_names(catalog, MLVocab.workflow_type, given))
         workflows.replace_workflow_types(catalog, self.rid, names)
         self.record = replace(self.record, workflow_types=names)
 

@@ -38,10 +38,12 @@ def add_files(
     listed = [
         replace(spec, description=clean_prose(spec.description)) for spec in {spec.url: spec for spec in specs}.values()
     ]
+    always = [_FILE, *([_DIRECTORY] if catalog.dialect.directory_datasets else [])]
+    types = vocabulary.term_names(catalog, MLVocab.dataset_type, [*always, *dataset_types])
+    kinds = {_FILE, *(term for spec in listed for term in spec.file_types)}
+    terms = vocabulary.require_terms(catalog, MLVocab.asset_type, sorted(kinds))
+    listed = [replace(spec, file_types=tuple(terms[term].name for term in spec.file_types)) for spec in listed]
     root = files.plan_folders(listed, root_name=root_name)
-    types = list(dict.fromkeys([_FILE, *([_DIRECTORY] if catalog.dialect.directory_datasets else []), *dataset_types]))
-    vocabulary.require_terms(catalog, MLVocab.dataset_type, types)
-    vocabulary.require_terms(catalog, MLVocab.asset_type, sorted({_FILE, *(t for s in listed for t in s.file_types)}))
 
     file_rids = files.insert_files(catalog, listed, context.rid)
     folders = list(root.deepest_first())

@@ -20,7 +20,12 @@ from deriva_ml_prefect.catalog.urls import equals, table_name
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.settings import Settings, load_settings
 from deriva_ml_prefect.config.workflow import Workflow
-from deriva_ml_prefect.exceptions import DerivaMLAttemptError, DerivaMLNotFoundError, DerivaMLWorkflowError
+from deriva_ml_prefect.exceptions import (
+    DerivaMLAttemptError,
+    DerivaMLNotFoundError,
+    DerivaMLValidationError,
+    DerivaMLWorkflowError,
+)
 from deriva_ml_prefect.journal import executions as journal_executions
 from deriva_ml_prefect.journal import flow_runs, inputs, ownership
 from deriva_ml_prefect.journal.store import Journal, open_journal
@@ -182,7 +187,7 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
     described = _without_secrets(workflow, settings)
     known = _row_that_is_named(catalog, described) or _known_workflow(catalog, described)
     workflow_rid = known.rid if known else None
-    versions = [datasets.resolve_version(catalog, spec.rid, spec.version) for spec in request.spec.datasets]
+    versions = _resolve(catalog, request)
     for asset in request.spec.asset_specs():
         assets.read_asset(catalog, asset.rid)
 
@@ -294,7 +299,8 @@ def _known_workflow(catalog: Catalog, workflow: Workflow) -> WorkflowRecord | No
 def _complete_workflow(catalog: Catalog, known: WorkflowRecord, workflow: Workflow) -> None:
     """Give a row its types if whoever inserted it died before that."""
     if not (known.workflow_types and known.types_linked):
-        workflows.add_workflow_types(catalog, known.rid, workflow.workflow_type)
+        types = vocabulary.term_names(catalog, MLVocab.workflow_type, workflow.workflow_type)
+        workflows.add_workflow_types(catalog, known.rid, types)
 
 
 def _workflow_purpose(workflow: Workflow) -> str:
@@ -315,6 +321,21 @@ def _recorded(spec: ExecutionSpec, settings: Settings) -> dict[str, Any]:
         said = {"name": clean.prose(spec.workflow.name), "description": clean.prose(spec.workflow.description)}
         kept["workflow"] |= said
     return kept
+
+
+def _resolve(catalog: Catalog, request: Request) -> list[DatasetVersionRecord]:
+    """The versions that the execution reads; a dataset in two versions is DerivaMLValidationError."""
+    versions = [datasets.resolve_version(catalog, spec.rid, spec.version) for spec in request.spec.datasets]
+    read: dict[RID, DatasetVersionRecord] = {}
+    for version in versions:
+        first = read.setdefault(version.dataset_rid, version)
+        if first.version != version.version:
+            raise DerivaMLValidationError(
+                f"Dataset {version.dataset_rid} is given in versions {first.version} and {version.version}, and the "
+                "catalog records one version of a dataset for an execution. Leave one out, or run one execution for "
+                "each version. Nothing was written."
+            )
+    return versions
 
 
 def _note_versions(journal: Journal, rid: RID, versions: list[DatasetVersionRecord]) -> None:
@@ -374,7 +395,7 @@ def _begin_dry(request: Request, settings: Settings) -> Context:
     catalog = catalog_for(request.address)
     workflow = _workflow(request)
     vocabulary.require_terms(catalog, MLVocab.workflow_type, workflow.workflow_type)
-    versions = [datasets.resolve_version(catalog, spec.rid, spec.version) for spec in request.spec.datasets]
+    versions = _resolve(catalog, request)
     folder = settings.home / "dry-runs"
     folder.mkdir(parents=True, exist_ok=True)
     workspace = Path(tempfile.mkdtemp(dir=folder))

@@ -15,10 +15,11 @@ from deriva_ml_prefect.config.asset import AssetSpec
 from deriva_ml_prefect.config.dataset import DatasetSpec
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.settings import load_settings
-from deriva_ml_prefect.exceptions import DerivaMLException
+from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLValidationError
 from deriva_ml_prefect.journal import executions, inputs
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of, writer_elsewhere
+from deriva_ml_prefect.phases.kept_file import is_intact, note_intact
 from deriva_ml_prefect.phases.launch import announce_inputs
 from deriva_ml_prefect.phases.run import describe_error
 from deriva_ml_prefect.phases.scrubbing import scrubber
@@ -103,22 +104,37 @@ def _fetch_assets(context: Context, specs: list[AssetSpec]) -> None:
         assets.link_assets(catalog, assets.asset_table(catalog, table), context.rid, rids, AssetRole.input)
 
 
-def fetch_asset(context: Context, record: AssetRecord, folder: Path, *, cache: bool = False) -> Path:
-    """One asset as a verified file in `folder`; with `cache`, a link to the file kept under its RID and MD5."""
+def fetch_asset(
+    context: Context, record: AssetRecord, folder: Path, *, cache: bool = False, given: bool = False
+) -> Path:
+    """One asset as a verified file in `folder`; with `cache`, a link to the file kept under its RID and MD5.
+
+    A file that is there already is used if it is what the catalog says, and fetched again if not. In a folder that the
+    user named (`given`) another file of that name is DerivaMLValidationError: it may be the user's own.
+    """
     # a row of the catalog may hold any text as a name
     name = safe_name(record.filename or record.rid)
     target = folder / name
-    if not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        source = load_settings().cache / "assets" / f"{record.rid}_{record.md5}" / name if cache else target
-        if not source.exists():
-            source.parent.mkdir(parents=True, exist_ok=True)
-            download_object(catalog_of(context), record.url, source, md5_hex=record.md5, length=record.length)
-        if source != target:
+    folder.mkdir(parents=True, exist_ok=True)
+    if given and (target.is_symlink() or target.exists()):
+        if not is_intact(target, md5_hex=record.md5, length=record.length, remember=False):
+            raise DerivaMLValidationError(
+                f"{target} is there and is not asset {record.rid} (its MD5 is not {record.md5}). Move it away, or give "
+                "another dest_dir."
+            )
+    elif cache:
+        source = load_settings().cache / "assets" / f"{record.rid}_{record.md5}" / name
+        source.parent.mkdir(parents=True, exist_ok=True)
+        _ensure(context, record, source, where="in the cache")
+        if not (target.is_symlink() and target.readlink() == source):
             temporary = folder / f".{record.rid}.{os.getpid()}"
             temporary.unlink(missing_ok=True)
             temporary.symlink_to(source)
             temporary.replace(target)
+    elif given:
+        download_object(catalog_of(context), record.url, target, md5_hex=record.md5, length=record.length)
+    else:
+        _ensure(context, record, target, where="of an earlier attempt")
     facts = {
         "asset_table": record.asset_table,
         "file_name": name,
@@ -129,3 +145,13 @@ def fetch_asset(context: Context, record: AssetRecord, folder: Path, *, cache: b
     }
     inputs.note_input(journal_of(context), context.rid, "asset", record.rid, facts)
     return target
+
+
+def _ensure(context: Context, record: AssetRecord, path: Path, *, where: str) -> None:
+    """Have the asset as this file, in a folder of its own: the one that is there if it is intact, else a new one."""
+    if path.is_symlink() or path.exists():
+        if is_intact(path, md5_hex=record.md5, length=record.length):
+            return
+        logger.warning("The file of asset %s %s is damaged (%s); it is fetched again.", record.rid, where, path)
+    download_object(catalog_of(context), record.url, path, md5_hex=record.md5, length=record.length)
+    note_intact(path, md5_hex=record.md5)

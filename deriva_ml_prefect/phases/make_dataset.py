@@ -25,14 +25,14 @@ def make_dataset(
 ) -> RID:
     """Insert a dataset with its types and first version; its RID."""
     catalog = catalog_for(address)
-    vocabulary.require_terms(catalog, MLVocab.dataset_type, types)
+    names = vocabulary.term_names(catalog, MLVocab.dataset_type, types)
     first = DatasetVersion.parse(version) if version else FIRST_VERSION
     purpose = f"dataset {uuid.uuid4()}"
     dataset_rid, version_rid = _lease(address, [purpose, f"{purpose} version"])
     datasets.create_dataset(
         catalog,
         dataset_rid,
-        types=types,
+        types=names,
         description=clean_prose(description),
         version=first,
         execution_rid=execution_rid,

@@ -303,30 +303,41 @@ def stage_outputs(context: Context) -> Context:
     journal = journal_of(context)
     journal_effects.drop_undelivered_rows(journal, context.rid)
     files = journal_files.list_files(journal, context.rid, unsent=True)
-    terms = _unknown_terms(context, {term for file in files for term in file.asset_types})
-    reasons = {file.key: reason for file in files if (reason := _problem(context, file, terms))}
+    names, unknown = _asset_types(context, {term for file in files for term in file.asset_types})
+    reasons = {file.key: reason for file in files if (reason := _problem(context, file, unknown))}
+    for file in files:
+        if any(names.get(term, term) != term for term in file.asset_types):
+            described = dict.fromkeys(names.get(term, term) for term in file.asset_types)
+            journal_files.describe_file(
+                journal,
+                context.rid,
+                file.key,
+                metadata=file.metadata,
+                asset_types=list(described),
+                description=file.description,
+            )
     journal_files.mark_wanting(journal, context.rid, reasons)
     for key, reason in reasons.items():
         logger.warning("Execution %s: file %s is not uploaded: %s", context.rid, key, reason)
     return context
 
 
-def _unknown_terms(context: Context, terms: set[str]) -> dict[str, str]:
-    """Asset types that the catalog does not have → what is wrong with each."""
+def _asset_types(context: Context, terms: set[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Asset types as given → the terms' own names; those that the catalog lacks → what is wrong with each."""
     catalog = catalog_of(context)
     try:
-        vocabulary.require_terms(catalog, MLVocab.asset_type, sorted(terms))
+        found = vocabulary.require_terms(catalog, MLVocab.asset_type, sorted(terms))
     except DerivaMLInvalidTerm:
-        pass
+        found = {}
     else:
-        return {}
+        return {given: term.name for given, term in found.items()}, {}
     unknown: dict[str, str] = {}
     for term in sorted(terms):
         try:
-            vocabulary.require_terms(catalog, MLVocab.asset_type, [term])
+            found |= vocabulary.require_terms(catalog, MLVocab.asset_type, [term])
         except DerivaMLInvalidTerm as e:
             unknown[term] = str(e)
-    return unknown
+    return {given: term.name for given, term in found.items()}, unknown
 
 
 def _problem(context: Context, file: StagedFile, unknown_terms: Mapping[str, str]) -> str | None:
