@@ -11,6 +11,10 @@ Figure = Callable[[], float]
 Tell = Callable[[str], None]
 
 
+class Skipped(Exception):
+    """The comparison cannot be taken here; the message says what is lacking."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Our figure and the limit's for the same work; or our figure alone, where the aim is absolute."""
@@ -37,6 +41,8 @@ class Taken:
     limit: list[float] = field(default_factory=list)
     problem: str | None = None
     """Why it could not be taken to its end."""
+    skipped: bool = False
+    """Whether that is because something is lacking that this machine need not have."""
 
     @property
     def ratio(self) -> float | None:

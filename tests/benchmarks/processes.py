@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from tests.benchmarks.comparison import Figure, timed
 
@@ -22,9 +23,11 @@ def run_program(command: Sequence[str], environment: Mapping[str, str] | None = 
     return ended.stdout
 
 
-def python(code: str, *, environment: Mapping[str, str] | None = None) -> Figure:
-    """The figure of `python -c code`, in this interpreter."""
-    return timed(lambda: run_program([sys.executable, "-c", code], environment))
+def python(
+    code: str, interpreter: str | Path = sys.executable, *, environment: Mapping[str, str] | None = None
+) -> Figure:
+    """The figure of `python -c code`."""
+    return timed(lambda: run_program([str(interpreter), "-c", code], environment))
 
 
 def loaded(code: str, packages: Sequence[str], *, environment: Mapping[str, str] | None = None) -> int:

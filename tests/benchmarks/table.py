@@ -35,6 +35,7 @@ def document(taken: Sequence[Taken]) -> list[dict[str, Any]]:
             "aim": one.comparison.aim,
             "met": one.is_met,
             "problem": one.problem,
+            "skipped": one.skipped,
         }
         for one in taken
     ]
@@ -51,7 +52,7 @@ def _line(taken: Taken) -> tuple[str, ...]:
         "-" if absolute else _spread(taken.limit),
         "-" if taken.ratio is None else f"{taken.ratio:.2f}",
         f"≤ {_shown(asked.aim, asked.unit)}" if absolute else f"≤ {asked.aim:.2f}",
-        "BROKEN" if taken.problem else "met" if taken.is_met else "NOT MET",
+        "SKIPPED" if taken.skipped else "BROKEN" if taken.problem else "met" if taken.is_met else "NOT MET",
     )
 
 

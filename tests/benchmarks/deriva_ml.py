@@ -1,0 +1,170 @@
+"""deriva-ml 1.17.10, unmodified, doing the same work in the same catalog of the same server, over HTTPS.
+
+It lives in a virtual environment of its own, the one of `make compat`, which is made from the registry when there is
+none; if that cannot be done, these rows say SKIPPED and why. Both go through a proxy that ends TLS and counts requests.
+Each works in a new process for each figure; the time begins when the catalog has been opened.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import json
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.comparison import Comparison, Skipped
+from tests.benchmarks.counting import Counted, counting_proxy
+from tests.benchmarks.imports import OURS
+from tests.benchmarks.processes import python
+from tests.benchmarks.world import JSON, World
+
+COMPAT = Path(__file__).parent.parent / "compat"
+PROGRAM = Path(__file__).with_name("same_work.py")
+THEIRS = "deriva_ml"
+PACKAGES = (THEIRS, "deriva_ml_prefect")
+FILES = 1_000
+LARGE_MIB = 512
+ROWS = 10_000
+SECONDS = 900
+TEN_TIMES = 1 / 10
+FOUR_TIMES = 1 / 4
+A_FIFTH = 1 / 5
+
+
+def compare(world: World, stack: ExitStack) -> list[Comparison]:
+    both = Both(world, _environment(), stack)
+    both.prepare()
+    rows: list[Comparison] = []
+    for act, what, count, aim in (
+        ("files", "an execution with 1,000 files of 4 KiB", world.of(FILES), TEN_TIMES),
+        ("large", f"an execution with a file of {world.of(LARGE_MIB)} MiB", world.of(LARGE_MIB), FOUR_TIMES),
+        ("features", "an execution with 10,000 feature values", world.of(ROWS), 1.0),
+        ("empty", "an empty execution", 1, 1.0),
+    ):
+        once = {"rounds": 3 if act == "empty" else 1, "warm_up": False}
+        work = [partial(both.seconds, package, act, count) for package in reversed(PACKAGES)]
+        rows.append(Comparison(f"{what} / deriva-ml 1.17.10", *work, aim, **once))
+        asked = [partial(both.requests, package, act) for package in reversed(PACKAGES)]
+        rows.append(Comparison("its requests / deriva-ml's", *asked, A_FIFTH, "requests", **once))
+    importing = Comparison(
+        "import of DerivaML / deriva-ml's", python(OURS), python("from deriva_ml import DerivaML", both.python), 1.0
+    )
+    return [*rows, importing]
+
+
+def _environment() -> Path:
+    """Python of the environment with deriva-ml; Skipped if it cannot be made."""
+    try:
+        return Path(_compat().ensure_environment())
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        raise Skipped(f"there is no environment with deriva-ml: {error}") from error
+
+
+def _compat() -> Any:
+    """The program of `make compat`, whose files import each other by their bare names."""
+    if str(COMPAT) not in sys.path:
+        sys.path.append(str(COMPAT))
+    return importlib.import_module("run_deriva_ml")
+
+
+@dataclass
+class Both:
+    """Runs either package, and remembers how many requests each piece of work took last."""
+
+    world: World
+    python: Path
+    stack: ExitStack
+    asked: dict[tuple[str, str], int] = field(default_factory=dict)
+    numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    @cached_property
+    def proxy(self) -> Counted:
+        from deriva_ml_prefect.embedded.certificates import server_context
+
+        tls = server_context(self.world.folder / "data")
+        return self.stack.enter_context(counting_proxy(self.world.client.connection.port, tls))
+
+    def prepare(self) -> None:
+        """Tables in the catalog, a login, and a repository: deriva-ml wants to tell where its caller's code lies."""
+        from deriva.core.ermrest_model import Column, Table, builtin_types
+
+        ml = self.world.ml
+        ml.create_asset("Compared_File", comment="Files of the same work")
+        columns = [Column.define("Name", builtin_types.text, nullok=False)]
+        ml.model.schemas["bench"].create_table(Table.define("Compared", columns, comment="What has a score"))
+        ml.refresh_schema()
+        score: Any = {"name": "Score", "type": {"typename": "float8"}, "nullok": True}
+        ml.create_feature("Compared", "Score", metadata=[score])
+        body = json.dumps([{"Name": f"sample-{n}"} for n in range(self.world.of(ROWS))]).encode()
+        path = f"/ermrest/catalog/{ml.catalog_id}/entity/bench:Compared"
+        self.world.client.ask("POST", path, body, content_type=JSON)
+        _compat().write_credentials(self.folder / "home", f"localhost:{self.proxy.port}", self.world.client.token)
+        _compat().make_repository(self.folder / "code")
+        (self.folder / "code" / PROGRAM.name).write_bytes(PROGRAM.read_bytes())
+
+    @cached_property
+    def folder(self) -> Path:
+        made = self.world.folder / "deriva-ml"
+        (made / "home").mkdir(parents=True)
+        return made
+
+    def seconds(self, package: str, act: str, count: int) -> float:
+        """What the program says that the work took."""
+        # deriva-ml knows only https, and this package takes `localhost` for a server without it
+        host = f"{'localhost' if package == THEIRS else 'LOCALHOST'}:{self.proxy.port}"
+        interpreter = self.python if package == THEIRS else Path(sys.executable)
+        arguments = [package, act, host, self.world.ml.catalog_id, str(count), f"{act}-{next(self.numbers)}"]
+        with subprocess.Popen(
+            [interpreter, PROGRAM.name, *arguments],
+            cwd=self.folder / "code",
+            env=self._surroundings(interpreter),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=(self.folder / "stderr.txt").open("wb"),
+            text=True,
+        ) as process:
+            try:
+                return self._listen(process, package, act)
+            finally:
+                process.kill()
+
+    def _listen(self, process: subprocess.Popen[str], package: str, act: str) -> float:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        before = 0
+        for line in process.stdout:
+            said = line.strip()
+            if said not in ("begin", "end"):
+                try:
+                    return float(said)
+                except ValueError:
+                    continue
+            if said == "begin":
+                before = len(self.proxy.requests)
+            else:
+                self.asked[package, act] = len(self.proxy.requests) - before
+            process.stdin.write("\n")
+            process.stdin.flush()
+        problem = (self.folder / "stderr.txt").read_text(errors="replace").strip()[-800:]
+        raise RuntimeError(f"{package} did not finish {act}: {problem}")
+
+    def _surroundings(self, interpreter: Path) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("DERIVA_", "PYTHON"))}
+        return {
+            **kept,
+            "HOME": str(self.folder / "home"),
+            "REQUESTS_CA_BUNDLE": str(self.world.folder / "data" / "tls" / "ca.pem"),
+            "DERIVA_ML_HOME": str(self.folder / "deriva-ml-home"),
+            "DERIVA_ML_ALLOW_DIRTY": "true",
+            "PATH": os.pathsep.join([str(interpreter.parent), os.environ.get("PATH", "")]),
+        }
+
+    def requests(self, package: str, act: str) -> float:
+        return self.asked[package, act]
