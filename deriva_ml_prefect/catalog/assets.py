@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from deriva_ml_prefect.catalog import documents
 from deriva_ml_prefect.catalog.connection import Catalog
 from deriva_ml_prefect.catalog.documents import Target
+from deriva_ml_prefect.catalog.feature_rows import same_value
 from deriva_ml_prefect.catalog.rows import Row, get_rows, insert_rows, row_by_rid, rows_where_any
 from deriva_ml_prefect.catalog.schema import (
     Association,
@@ -91,11 +93,26 @@ def target_of(catalog: Catalog, table: str | tuple[str, str] | Table) -> Target:
     return Target(found.schema, found.name, column, found.typename(column))
 
 
-def insert_asset_rows(catalog: Catalog, table: AssetTable, rows: Sequence[Mapping[str, Any]]) -> dict[str, RID]:
-    """RIDs by URL of rows for objects that are in the store: inserted, or found there under the same URL.
+@dataclass(frozen=True)
+class PlacedAssets:
+    """Asset rows that are in the catalog now, by URL."""
 
-    A row has URL, Filename, Length, MD5, and what else is to be filled. A row that is there under the URL of other
-    bytes is DerivaMLCatalogConflict. Repeatable.
+    rids: Mapping[str, RID]
+    otherwise: Mapping[str, tuple[str, ...]]
+    """URLs whose row was there already and says something else, with the columns that differ."""
+
+
+def insert_asset_rows(catalog: Catalog, table: AssetTable, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, RID]:
+    """RIDs by URL of rows for objects that are in the store; see `place_asset_rows`."""
+    return place_asset_rows(catalog, table, rows).rids
+
+
+def place_asset_rows(catalog: Catalog, table: AssetTable, rows: Sequence[Mapping[str, Any]]) -> PlacedAssets:
+    """Rows for objects that are in the store: inserted, or found there under the same URL. Repeatable.
+
+    A row has URL, Filename, Length, MD5, and what else is to be filled. The URL is unique, so a row that is there is
+    left as it is; which of the values given it does not have is told. One that is there under the URL of other bytes
+    is DerivaMLCatalogConflict.
     """
     wanted: dict[str, Mapping[str, Any]] = {}
     for row in rows:
@@ -104,17 +121,27 @@ def insert_asset_rows(catalog: Catalog, table: AssetTable, rows: Sequence[Mappin
         catalog, (table.schema, table.name), list(wanted.values()), skip_conflicts=True, repeatable=True
     )
     missing = set(wanted) - {row["URL"] for row in stored}
-    if missing:
-        stored += rows_where_any(catalog, (table.schema, table.name), "URL", sorted(missing))
-    rids = {row["URL"]: row["RID"] for row in stored}
-    for row in stored:
+    found = rows_where_any(catalog, (table.schema, table.name), "URL", sorted(missing)) if missing else []
+    rids = {row["URL"]: row["RID"] for row in (*stored, *found)}
+    for row in (*stored, *found):
         _compare(table, wanted[row["URL"]], row)
     if absent := [url for url in wanted if url not in rids]:
         raise DerivaMLCatalogConflict(
             f"{table.qualified} took no row for {absent[0]} ({len(absent)} in all): another unique key of the table "
             "holds one of its values already. Look at the table's keys."
         )
-    return rids
+    otherwise = {row["URL"]: names for row in found if (names := _said_otherwise(table, wanted[row["URL"]], row))}
+    return PlacedAssets(rids, otherwise)
+
+
+def _said_otherwise(table: AssetTable, wanted: Mapping[str, Any], stored: Mapping[str, Any]) -> tuple[str, ...]:
+    """Columns in which a row that is there does not have the value given; what is not given may be anything."""
+    types = {"Description": "markdown", **table.metadata_types}
+    return tuple(
+        name
+        for name, typename in types.items()
+        if wanted.get(name) not in (None, "") and not same_value(typename, wanted[name], stored.get(name))
+    )
 
 
 def insert_asset_types(catalog: Catalog, table: AssetTable, types: Sequence[tuple[RID, str]]) -> None:

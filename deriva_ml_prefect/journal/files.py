@@ -152,7 +152,8 @@ def _write_problems(journal: Journal, rid: RID, reasons: Mapping[str, str], stat
 
 
 def remove_file(journal: Journal, rid: RID, key: str) -> None:
-    """Forget a registered file that is not in the catalog, and the plan to send its bytes."""
+    """Forget a registered file that is not in the catalog, and the plans to send its bytes."""
     with journal.transaction():
         journal.write("delete_asset", execution_rid=rid, key=key)
-        journal.write("drop_effect", execution_rid=rid, key=f"bytes/{key}")
+        for plan in ("bytes", "apart"):
+            journal.write("drop_effect", execution_rid=rid, key=f"{plan}/{key}")

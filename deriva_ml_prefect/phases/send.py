@@ -1,7 +1,7 @@
 """How each kind of effect is sent, so that sending it again changes nothing: one function a kind.
 
 bytes          {kind, key, path, object, file_name, length, md5}     → {url}
-asset_rows     {kind, table, keys, rows}                            → {rids: {key: RID}}
+asset_rows     {kind, table, keys, rows}                            → {rids: {key: RID}, otherwise: {key: [column]}}
 asset_types    {kind, table, rows: [[asset RID, term]]}             → {rows}
 asset_links    {kind, table, assets: [RID], role}                   → {rows}
 feature_rows   {kind, feature_table, feature_name, target_table, first, last}   → {rows}
@@ -117,9 +117,10 @@ def _sealed_facts(context: Context, key: str, path: Path) -> FileFacts:
 def _send_asset_rows(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Mapping[str, Any]:  # noqa: ARG001
     payload = planned.effect.payload
     catalog = catalog_of(context)
-    by_url = assets.insert_asset_rows(catalog, assets.asset_table(catalog, payload["table"]), payload["rows"])
-    rids = {key: by_url[row["URL"]] for key, row in zip(payload["keys"], payload["rows"], strict=True)}
-    return {"rids": rids}
+    placed = assets.place_asset_rows(catalog, assets.asset_table(catalog, payload["table"]), payload["rows"])
+    urls = {key: row["URL"] for key, row in zip(payload["keys"], payload["rows"], strict=True)}
+    otherwise = {key: placed.otherwise[url] for key, url in urls.items() if url in placed.otherwise}
+    return {"rids": {key: placed.rids[url] for key, url in urls.items()}, "otherwise": otherwise}
 
 
 def _send_asset_types(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Mapping[str, Any]:  # noqa: ARG001

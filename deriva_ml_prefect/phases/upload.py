@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -19,10 +20,14 @@ from deriva_ml_prefect.phases.deliver import deliver
 from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.values.effects import Effect, Failure, Order, Receipt
 from deriva_ml_prefect.values.names import AssetRole
-from deriva_ml_prefect.values.objects import object_path
+from deriva_ml_prefect.values.objects import object_path, object_path_apart
+
+logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 2_000
 """Asset rows in one request."""
+APART = "apart/"
+"""Begins the keys of effects that send bytes a second time, to an object of another name."""
 
 
 def upload_assets(context: Context, options: UploadOptions = UploadOptions()) -> Context:  # noqa: B008 (frozen)
@@ -42,6 +47,8 @@ def upload_files(context: Context, files: Sequence[StagedFile], options: UploadO
     sent = deliver(context, [_bytes_effect(file) for file in ready], options)
     urls = {receipt.key.removeprefix("bytes/"): str(receipt.facts["url"]) for receipt in sent.delivered}
     rowed = _deliver_rows(context, [f for f in ready if f.key in urls], partial(_rows_effect, urls=urls), options)
+    rowed, moved = _give_own_rows(context, rowed, options)
+    urls |= moved
     rids: dict[str, str] = {}
     for receipt in rowed.receipts:
         rids.update(receipt.facts["rids"])
@@ -55,6 +62,43 @@ def upload_files(context: Context, files: Sequence[StagedFile], options: UploadO
     if failed or wanting:
         expired = next((failure for failure in failures if failure.credential_expired), None)
         raise _error(context, {**wanting, **failed}, len(linked.files), expired)
+
+
+def _give_own_rows(context: Context, rowed: _Rowed, options: UploadOptions) -> tuple[_Rowed, dict[str, str]]:
+    """Rows of their own for files whose bytes and name have a row that says something else; and their URLs by key.
+
+    The URL is unique, so the bytes go to an object of another name. A row there that was changed since by hand is
+    used as it is, and that is said.
+    """
+    otherwise = {key for receipt in rowed.receipts for key in receipt.facts.get("otherwise", ())}
+    _drop_apart(context, keep=otherwise)
+    apart = [file for file in rowed.files if file.key in otherwise]
+    if not apart:
+        return rowed, {}
+    sent = deliver(context, [_bytes_effect(file, apart=True) for file in apart], options)
+    urls = {receipt.key.removeprefix(APART): str(receipt.facts["url"]) for receipt in sent.delivered}
+    own = _deliver_rows(context, [f for f in apart if f.key in urls], partial(_rows_effect, urls=urls), options)
+    for receipt in own.receipts:
+        for key, names in receipt.facts.get("otherwise", {}).items():
+            logger.warning(
+                "Execution %s: file %s is asset %s, whose row has been changed by somebody in %s. What was given for "
+                "it now is not recorded; correct the row if it is wrong.",
+                *(context.rid, key, receipt.facts["rids"][key], ", ".join(names)),
+            )
+    unsent = [replace(failure, key=failure.key.removeprefix(APART)) for failure in sent.failed]
+    shared = [file for file in rowed.files if file.key not in otherwise]
+    return _Rowed(
+        (*shared, *own.files), (*rowed.receipts, *own.receipts), (*rowed.failed, *unsent, *own.failed)
+    ), urls
+
+
+def _drop_apart(context: Context, *, keep: Collection[str]) -> None:
+    """Forget objects apart that were planned for files that need none any more."""
+    journal = journal_of(context)
+    planned = (item.effect.key for item in journal_effects.undelivered(journal, context.rid))
+    stale = [key for key in planned if key.startswith(APART) and key.removeprefix(APART) not in keep]
+    if stale:
+        journal_effects.drop_effects(journal, context.rid, stale)
 
 
 def _error(
@@ -122,19 +166,23 @@ def _bytes_key(file: StagedFile) -> str:
     return f"bytes/{file.key}"
 
 
-def _bytes_effect(file: StagedFile) -> Effect:
+def _bytes_effect(file: StagedFile, *, apart: bool = False) -> Effect:
     assert file.md5 is not None
     assert file.length is not None
+    path = object_path(file.asset_table, file.md5, file.file_name)
+    if apart:
+        said = {**file.metadata, "Description": file.description}
+        path = object_path_apart(file.asset_table, file.md5, file.file_name, said)
     payload = {
         "kind": "bytes",
         "key": file.key,
         "path": str(file.path),
-        "object": object_path(file.asset_table, file.md5, file.file_name),
+        "object": path,
         "file_name": file.file_name,
         "length": file.length,
         "md5": file.md5,
     }
-    return Effect(_bytes_key(file), Order.bytes, payload, file.length)
+    return Effect(APART + file.key if apart else _bytes_key(file), Order.bytes, payload, file.length)
 
 
 def _rows_effect(table: str, batch: Sequence[StagedFile], *, urls: Mapping[str, str]) -> Effect:

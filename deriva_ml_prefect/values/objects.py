@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import mimetypes
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
@@ -37,6 +41,15 @@ def check_filename(name: str) -> str:
 def object_path(asset_table: str, md5_hex: str, filename: str) -> str:
     """Path of an asset's object below `/hatrac`, percent-encoded: `/hatrac/<Table>/<md5>.<file name>`."""
     return f"/hatrac/{quote(asset_table, safe='')}/{md5_hex}.{quote(filename, safe='')}"
+
+
+def object_path_apart(asset_table: str, md5_hex: str, filename: str, said: Mapping[str, Any]) -> str:
+    """As `object_path`, for bytes whose first row says something else: `<md5>.<digest of what is said>.<file name>`.
+
+    Equal sayings have equal paths, so the same thing said a third time finds the second row.
+    """
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return object_path(asset_table, md5_hex, f"{digest}.{filename}")
 
 
 def content_disposition(filename: str) -> str:
