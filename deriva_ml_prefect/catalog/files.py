@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
 
-from deriva_ml_prefect.catalog.assets import asset_table, insert_asset_rows, insert_asset_types, link_assets
+from deriva_ml_prefect.catalog.assets import asset_table, insert_asset_types, link_assets, place_asset_rows
 from deriva_ml_prefect.catalog.connection import Catalog
 from deriva_ml_prefect.catalog.rows import get_rows, insert_rows
 from deriva_ml_prefect.catalog.schema import ml_table
@@ -19,6 +20,8 @@ from deriva_ml_prefect.transfer.hashing import hash_file
 from deriva_ml_prefect.values.names import MLAsset
 from deriva_ml_prefect.values.records import AssetTable
 from deriva_ml_prefect.values.rid import RID, check_rid
+
+logger = logging.getLogger(__name__)
 
 FileTypes = Sequence[str] | Callable[[Path], Sequence[str]]
 
@@ -122,14 +125,22 @@ def file_table(catalog: Catalog) -> AssetTable:
 def insert_files(catalog: Catalog, specs: Sequence[FileSpec], execution_rid: RID) -> dict[str, RID]:
     """RIDs by URL of a row a file, with its types, as outputs of the execution. Repeatable.
 
-    `Filename` stays empty: there are no bytes in the object store.
+    `Filename` stays empty: there are no bytes in the object store. The URL is the place of the file and the day, so a
+    file that is told of twice in a day has one row; when it says something else, that is a warning.
     """
     table = file_table(catalog)
     rows = [
         {"URL": s.url, "MD5": s.md5, "Length": s.length, "Description": s.description or None, "Filename": None}
         for s in specs
     ]
-    rids = insert_asset_rows(catalog, table, rows)
+    placed = place_asset_rows(catalog, table, rows)
+    rids = dict(placed.rids)
+    for url, names in placed.otherwise.items():
+        logger.warning(
+            "File %s was told of already today, as %s, with another %s; the row stays as it is. Correct it there if "
+            "the new one is right.",
+            *(url, rids[url], ", ".join(names)),
+        )
     insert_asset_types(
         catalog, table, [(rids[s.url], term) for s in specs for term in dict.fromkeys([*s.file_types, MLAsset.file])]
     )

@@ -17,7 +17,8 @@ from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
 from deriva_ml_prefect.experiments.specs import DerivaMLConfig
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
-from deriva_ml_prefect.values.names import ExecMetadataType, MLAsset
+from deriva_ml_prefect.phases.record import register_document
+from deriva_ml_prefect.values.names import ExecMetadataType
 
 logger = logging.getLogger("deriva-ml-run")
 """Not the package's own logger, whose level the connection sets: whoever ran a model wants to know its execution."""
@@ -156,17 +157,17 @@ def _choices() -> dict[str, str]:
 
 
 def _register_hydra_files(execution: Execution) -> None:
-    """Hydra's record of the configuration joins the execution's metadata."""
+    """Hydra's record of the configuration joins the execution's metadata, without secrets."""
     hydra = _hydra()
     if hydra is None or not hydra.output_subdir:
         return
     folder = Path(hydra.runtime.output_dir)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(folder.parts[-2:]))
     for file in sorted((folder / hydra.output_subdir).glob("*.yaml")):
-        execution.asset_file_path(
-            MLAsset.execution_metadata,
+        register_document(
+            execution.context,
             file,
-            asset_types=ExecMetadataType.hydra_config.value,
-            copy_file=True,
-            rename_file=f"hydra-{stem}-{file.name}",
+            f"hydra-{stem}-{file.name}",
+            ExecMetadataType.hydra_config.value,
+            f"Hydra's {file.stem} of the run",
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from deriva_ml_prefect.bags.layout import safe_name
 from deriva_ml_prefect.catalog import assets, executions, workflows
 from deriva_ml_prefect.catalog.connection import catalog_for
 from deriva_ml_prefect.catalog.objects import download_object
@@ -206,7 +207,8 @@ class Asset:
     def download(self, dest_dir: str | Path) -> AssetFilePath:
         """Fetch the file into a folder, verified, without linking it to any execution."""
         record = self.record
-        name = record.filename or record.rid
+        # a row of the catalog may hold any text as a name
+        name = safe_name(record.filename or record.rid)
         path = Path(dest_dir) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         download_object(catalog_for(self.address), record.url, path, md5_hex=record.md5, length=record.length)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import tempfile
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.catalog import assets, datasets, executions, rows, vocabulary, workflows
@@ -33,6 +31,7 @@ from deriva_ml_prefect.phases.checkpoint import take_over_checkpoints
 from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import version_facts
+from deriva_ml_prefect.phases.dry_folder import make_dry_folder
 from deriva_ml_prefect.phases.heartbeat import hold
 from deriva_ml_prefect.phases.launch import announce, find_launch, join_forked, join_launch, next_note
 from deriva_ml_prefect.phases.lease import lease_rids
@@ -396,9 +395,7 @@ def _begin_dry(request: Request, settings: Settings) -> Context:
     workflow = _workflow(request)
     vocabulary.require_terms(catalog, MLVocab.workflow_type, workflow.workflow_type)
     versions = _resolve(catalog, request)
-    folder = settings.home / "dry-runs"
-    folder.mkdir(parents=True, exist_ok=True)
-    workspace = Path(tempfile.mkdtemp(dir=folder))
+    workspace = make_dry_folder(settings.home)
     journal = open_journal(workspace)
     journal_executions.add_execution(
         journal,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.config.settings import load_settings
@@ -47,6 +48,15 @@ def upload_metadata(context: Context) -> None:
         if known.status != "uploaded":
             waiting.append(seal_file(context, known))
     upload_files(context, waiting, UploadOptions())
+
+
+def register_document(context: Context, source: Path, name: str, asset_type: str, description: str) -> StagedFile:
+    """Register a copy of a text that another program wrote of the run, e.g. a configuration: without its secrets."""
+    content = source.read_bytes()
+    text = content.decode("utf-8", "replace")
+    clean = scrubber(context.home).text(text)
+    registration = Registration(MLAsset.execution_metadata, name, asset_types=[asset_type], description=description)
+    return write_output(context, registration, content if clean == text else clean.encode())
 
 
 def _register(context: Context, item: MetadataFile) -> StagedFile:

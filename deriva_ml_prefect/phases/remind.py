@@ -9,6 +9,8 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
+import warnings
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -45,13 +47,61 @@ def tell_of_missing_uploads() -> None:
     waiting = [context for context in (_ended.pop(key) for key in mine) if _waits(context)]
     for context in waiting[:NAMED]:
         hostname, catalog_id = context.address.hostname, context.address.catalog_id
-        logger.warning(
+        _say_at_end(
             "Execution %s ended and nothing of it was uploaded: no outputs are in catalog %s. Upload what it staged "
             "with: deriva-ml-prefect resume %s --host %s --catalog %s",
             *(context.rid, context.address, context.rid, hostname, catalog_id),
         )
     if len(waiting) > NAMED:
-        logger.warning("%d more executions ended like this; ml.find_interrupted() lists them.", len(waiting) - NAMED)
+        _say_at_end("%d more executions ended like this; ml.find_interrupted() lists them.", len(waiting) - NAMED)
+
+
+def _say_at_end(message: str, *args: object) -> None:
+    """Warn while the process ends, when whoever made a handler may have closed its stream: no traceback in any case.
+
+    A handler without a stream is passed over; where that leaves none, the line goes to the standard error.
+    """
+    if not logger.isEnabledFor(logging.WARNING):
+        return
+    record = logger.makeRecord(logger.name, logging.WARNING, __file__, 0, message, args, None)
+    heard = False
+    shows_faults, logging.raiseExceptions = logging.raiseExceptions, False
+    try:
+        for handler in _handlers(logger):
+            stream = _stream_of(handler)
+            if record.levelno >= handler.level and not getattr(stream, "closed", False):
+                # one without a stream may pass the line on to somebody, or drop it
+                heard = (_hand_over(handler, record) and stream is not None) or heard
+    finally:
+        logging.raiseExceptions = shows_faults
+    left = next((each for each in (sys.stderr, sys.__stderr__) if each is not None and not each.closed), None)
+    if not heard and left is not None:
+        print(record.getMessage(), file=left)
+
+
+def _hand_over(handler: logging.Handler, record: logging.LogRecord) -> bool:
+    """Whether the handler took the record without an error."""
+    try:
+        with warnings.catch_warnings():
+            # a handler for lines of flow runs says in a warning that there is none now
+            warnings.simplefilter("ignore")
+            handler.handle(record)
+    # whatever a handler runs into, the process is ending: the line is for people, and goes elsewhere
+    except Exception:  # noqa: BLE001
+        return False
+    return True
+
+
+def _handlers(at: logging.Logger | None) -> Iterator[logging.Handler]:
+    """The handlers that a record of the logger reaches."""
+    while at is not None:
+        yield from at.handlers
+        at = at.parent if at.propagate else None
+
+
+def _stream_of(handler: logging.Handler) -> object:
+    """Where a handler writes to; those of rich have it in their console."""
+    return getattr(handler, "stream", None) or getattr(getattr(handler, "console", None), "file", None)
 
 
 def _waits(context: Context) -> bool:
@@ -66,7 +116,7 @@ def _waits(context: Context) -> bool:
         staged = files.count_unsent(journal, context.rid) + features.count_unsent(journal, context.rid)
     except DerivaMLException as e:
         # the process is ending, and an error here would reach nobody
-        logger.warning("It is not known whether execution %s was uploaded: %s", context.rid, e)
+        _say_at_end("It is not known whether execution %s was uploaded: %s", context.rid, e)
         return False
     return entry.status is ExecutionStatus.Stopped or (entry.status is ExecutionStatus.Failed and staged > 0)
 

@@ -87,9 +87,7 @@ def _give_own_rows(context: Context, rowed: _Rowed, options: UploadOptions) -> t
             )
     unsent = [replace(failure, key=failure.key.removeprefix(APART)) for failure in sent.failed]
     shared = [file for file in rowed.files if file.key not in otherwise]
-    return _Rowed(
-        (*shared, *own.files), (*rowed.receipts, *own.receipts), (*rowed.failed, *unsent, *own.failed)
-    ), urls
+    return _Rowed((*shared, *own.files), (*rowed.receipts, *own.receipts), (*rowed.failed, *unsent, *own.failed)), urls
 
 
 def _drop_apart(context: Context, *, keep: Collection[str]) -> None:

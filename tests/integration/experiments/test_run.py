@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.questions.execution_summary import summarize_execution
@@ -44,6 +47,26 @@ def test_overrides_and_preset(ml: DerivaML, run: Run) -> None:
     assert summary.execution.description == "steeper"
     (metrics,) = [asset for asset in summary.output_assets if asset.filename == "metrics.jsonl"]
     assert metrics.length == len('{"epoch": 0, "slope": 3.0}\n')
+
+
+def test_secrets_in_overrides_are_not_uploaded(ml: DerivaML, run: Run, tmp_path: Path) -> None:
+    # drawn, since the diff of this very file may be uploaded
+    token, password = f"ghp_{secrets.token_hex(18)}", f"correct-{secrets.token_hex(6)}"
+    done = run(f"model_config.label={token}", f"model_config.password={password}", f"description=with {token}")
+    assert done.returncode == 0, done.stderr
+    (rid,) = rids_of(done)
+    assert token not in ml.lookup_execution(rid).description
+    uploaded = ml.lookup_execution(rid).list_assets("Output")
+    assert len([asset for asset in uploaded if "Hydra_Config" in asset.asset_types]) == 3
+    for asset in uploaded:
+        text = asset.download(tmp_path).read_text()
+        assert token not in text
+        assert password not in text
+        assert "<secret:hmac:" in text or "Hydra_Config" not in asset.asset_types
+    home = Path(os.environ["DERIVA_ML_HOME"])
+    for path in (path for path in home.rglob("*") if path.is_file()):
+        assert token.encode() not in path.read_bytes(), path
+        assert password.encode() not in path.read_bytes(), path
 
 
 def test_dry_run_writes_nothing(ml: DerivaML, run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,6 +65,73 @@ def test_failed_run_is_told_of_if_it_staged_something(begin: Begin, caplog: pyte
     told = [message for message in caplog.messages if "nothing of it was uploaded" in message]
     assert len(told) == 1
     assert exe.execution_rid in told[0]
+
+
+CLOSED = """
+import io, logging, sys
+from deriva_ml_prefect import DerivaML
+from deriva_ml_prefect.config.execution import ExecutionSpec
+
+class Refusing(logging.Handler):
+    def emit(self, record):
+        raise OSError("nobody listens")
+
+stream = io.StringIO()
+closed = logging.StreamHandler(stream)
+handlers = {"stream": [closed], "refusing": [Refusing()], "both": [Refusing(), closed]}
+if sys.argv[2] == "prefect":
+    from prefect.logging.handlers import APILogHandler, PrefectConsoleHandler
+    handlers["prefect"] = [PrefectConsoleHandler(stream), APILogHandler()]
+for handler in handlers[sys.argv[2]]:
+    logging.getLogger("deriva_ml_prefect").addHandler(handler)
+ml = DerivaML("embedded", sys.argv[1])
+with ml.create_execution(ExecutionSpec(workflow=ml.create_workflow("Endings", "Training"))) as exe:
+    pass
+stream.close()
+"""
+
+
+@pytest.mark.parametrize("how", ["stream", "refusing", "both", "prefect"])
+def test_notice_at_exit_never_ends_in_a_traceback(ml: DerivaML, tmp_path: Path, how: str) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(CLOSED)
+    _, told = run(script, ml.catalog_id, how)
+    assert "Traceback" not in told
+    assert "Logging error" not in told
+    assert told.count("nothing of it was uploaded") == 1
+
+
+def test_folder_of_a_dry_run_is_gone_when_the_process_ends(
+    ml: DerivaML, home: Path, workflow: Workflow, tmp_path: Path
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    kept = ml.create_execution(ExecutionSpec(workflow=workflow), dry_run=True).context.workspace
+    run(script, ml.catalog_id, "dry")
+    assert list((home / "dry-runs").iterdir()) == [kept]
+
+
+def test_folders_that_dead_dry_runs_left_are_removed_after_a_day(
+    ml: DerivaML, home: Path, workflow: Workflow, fork: Callable[..., Any]
+) -> None:
+    spec = ExecutionSpec(workflow=workflow)
+    live = ml.create_execution(spec, dry_run=True).context.workspace
+
+    def dies() -> None:
+        (home / "left").write_text(
+            str(DerivaML("embedded", ml.catalog_id).create_execution(spec, dry_run=True).context.workspace)
+        )
+
+    assert fork(dies).wait() == 0
+    left = Path((home / "left").read_text())
+    assert left.is_dir()
+    ml.create_execution(spec, dry_run=True)
+    assert left.is_dir()
+    for folder in (live, left):
+        os.utime(folder, (0, 0))
+    ml.create_execution(spec, dry_run=True)
+    assert not left.exists()
+    assert live.is_dir()
 
 
 def test_unregistered_files_are_named(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:

@@ -26,6 +26,18 @@ def tree(tmp_path: Path) -> Path:
     return root
 
 
+def test_another_description_on_the_same_day_is_told(
+    ml: DerivaML, run: Run, tree: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = tree / "top.txt"
+    run(lambda exe: exe.add_files(FileSpec.create_filespecs(one, "as found")))
+    assert not [m for m in caplog.messages if "told of already" in m]
+    run(lambda exe: exe.add_files(FileSpec.create_filespecs(one, "as corrected")))
+    (told,) = [m for m in caplog.messages if "told of already" in m]
+    assert "top.txt" in told
+    assert "Description" in told
+
+
 def test_folders_become_datasets(ml: DerivaML, run: Run, tree: Path) -> None:
     made: list[Dataset] = []
 

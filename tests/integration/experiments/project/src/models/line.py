@@ -7,9 +7,15 @@ from typing import Any
 
 
 def fit_line(
-    slope: float = 1.0, epochs: int = 2, fail: bool = False, ml_instance: Any = None, execution: Any = None
+    slope: float = 1.0,
+    epochs: int = 2,
+    fail: bool = False,
+    label: str = "",
+    password: str = "",
+    ml_instance: Any = None,
+    execution: Any = None,
 ) -> None:
-    """Write one metric an epoch and a model file."""
+    """Write one metric an epoch and a model file; `label` and `password` are only there to be configured."""
     if fail:
         raise ValueError("the line is not straight")
     with execution.metrics_file().open("a") as stream:
