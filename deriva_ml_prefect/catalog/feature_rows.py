@@ -21,6 +21,8 @@ from deriva_ml_prefect.values.rid import RID, check_rid
 
 Key = tuple[Any, ...]
 _SHOWN = 3
+_TEXTS = frozenset({"text", "markdown", "longtext", "ermrest_rid", "ermrest_curie", "ermrest_uri"})
+"""Types whose values the catalog gives back to the letter."""
 
 
 def insert_feature_rows(catalog: Catalog, feature: FeatureDefinition, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -144,8 +146,15 @@ def same_value(typename: str, wanted: Any, stored: Any) -> bool:
             return _moment(wanted) == _moment(stored)
     except (ValueError, TypeError, OverflowError):
         return False
-    # of other types (intervals, times, JSON) the server may change the spelling: only texts must be equal to the letter
-    return not (isinstance(wanted, str) and isinstance(stored, str) and typename in ("text", "markdown", "longtext"))
+    if typename.endswith("[]") and isinstance(wanted, (list, tuple)) and isinstance(stored, list):
+        return len(wanted) == len(stored) and all(
+            same_value(typename[:-2], a, b) for a, b in zip(wanted, stored, strict=True)
+        )
+    if typename in ("json", "jsonb"):
+        # a text may have been taken for the spelling of another value
+        return isinstance(wanted, str)
+    # of other types (intervals, times) the server may change the spelling: only texts must be equal to the letter
+    return not (isinstance(wanted, str) and isinstance(stored, str) and typename in _TEXTS)
 
 
 def _rounded(typename: str, value: float) -> float:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from deriva_ml_prefect.catalog.connection import Catalog
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
 from deriva_ml_prefect.transfer.client import Timeout
-from deriva_ml_prefect.transfer.download import get_file
+from deriva_ml_prefect.transfer.download import get_file, read_through
 from deriva_ml_prefect.transfer.hashing import FileFacts
 from deriva_ml_prefect.transfer.upload import CHUNK_SIZE, StoredObject, put_file, stored_object
 
@@ -69,6 +69,11 @@ def download_object(
         progress=progress,
         durable=durable,
     )
+
+
+def read_object(catalog: Catalog, url: str, *, progress: Progress | None = None) -> tuple[int, str]:
+    """Length and MD5 of the bytes behind an asset's URL, read from the store and not kept."""
+    return read_through(catalog.client, object_path_of(catalog, url), progress=progress)
 
 
 def object_facts(catalog: Catalog, url: str) -> StoredObject | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from deriva_ml_prefect.catalog.connection import Catalog
@@ -21,6 +21,8 @@ Ref = tuple[str, str]
 JSON_ROWS = 1000
 """Rows in one JSON body; more go as CSV."""
 CSV_ROWS = 10_000
+PAGE_ROWS = 10_000
+"""Rows read with one request where there may be any number."""
 LEASES = 500
 """RIDs leased with one request."""
 
@@ -34,6 +36,18 @@ def get_rows(catalog: Catalog, path: str, *, snapshot: str | None = None) -> lis
     )
     rows: list[Row] = answer.json()
     return rows
+
+
+def iterate_rows(catalog: Catalog, path: str, *, at_once: int = PAGE_ROWS) -> Iterator[list[Row]]:
+    """Rows of a path below `entity/` that ends at a table, by RID, in pages: any number of them costs no memory."""
+    after = ""
+    while True:
+        page = get_rows(catalog, f"entity/{path}@sort(RID){after}?limit={at_once}")
+        if page:
+            yield page
+        if len(page) < at_once:
+            return
+        after = f"@after({quote(page[-1]['RID'])})"
 
 
 def rows_where_any(catalog: Catalog, ref: Ref, column: str, values: Iterable[Any]) -> list[Row]:

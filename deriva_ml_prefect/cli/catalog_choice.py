@@ -15,6 +15,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--catalog", metavar="CATALOG", help="number or alias of the catalog")
 
 
+def add_execution(parser: argparse.ArgumentParser) -> None:
+    """Add the argument RID and the options that say which catalog it is in."""
+    parser.add_argument("rid", metavar="RID", help="RID of the execution, or id of its Prefect flow run")
+    add_options(parser)
+
+
+def chosen_execution(arguments: argparse.Namespace) -> tuple[Address, str]:
+    """Catalog and RID of the execution that is meant."""
+    from deriva_ml_prefect.questions.flow_runs import latest_execution
+
+    address = choose_address(arguments.host, arguments.catalog, rid=arguments.rid)
+    return address, latest_execution(address, arguments.rid)
+
+
 def choose_address(host: str | None, catalog: str | None, *, rid: str) -> Address:
     """The catalog that holds execution `rid`.
 

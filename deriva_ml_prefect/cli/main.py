@@ -1,4 +1,4 @@
-"""`deriva-ml-prefect`: look at an execution, finish one that was broken off, and the embedded DERIVA."""
+"""`deriva-ml-prefect`: find, look at, verify and finish executions, tidy up after them, and the embedded DERIVA."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from deriva_ml_prefect.cli.catalog_choice import add_options, choose_address
+from deriva_ml_prefect.cli import abort, resume, show, verify
 from deriva_ml_prefect.cli.told import told
 
-DESCRIPTION = "Look at an execution, finish one that was broken off, and the embedded DERIVA."
+DESCRIPTION = "Find, look at, verify and finish executions, tidy up after them, and the embedded DERIVA."
 
 
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
@@ -19,14 +19,8 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(prog="deriva-ml-prefect", description=DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, act, text in (
-        ("show", _show, "show what an execution ran, read and made"),
-        ("resume", _resume, "finish what an execution staged and did not upload; the code is not run again"),
-    ):
-        added = commands.add_parser(name, help=text, description=text)
-        added.add_argument("rid", metavar="RID", help="RID of the execution, or id of its Prefect flow run")
-        add_options(added)
-        added.set_defaults(act=act)
+    for room in (show, verify, resume, abort):
+        room.add_parser(commands)
     if command == "embedded":
         from deriva_ml_prefect.cli import embedded
 
@@ -34,38 +28,6 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     else:
         commands.add_parser("embedded", help="the embedded DERIVA: start, stop, status, url, token")
     return parser
-
-
-def _show(arguments: argparse.Namespace) -> int:
-    from deriva_ml_prefect.pages.execution_page import render_execution
-    from deriva_ml_prefect.phases.recover import note_lost_owner
-    from deriva_ml_prefect.questions.execution_summary import summarize_execution
-    from deriva_ml_prefect.questions.flow_runs import latest_execution
-
-    address = choose_address(arguments.host, arguments.catalog, rid=arguments.rid)
-    rid = latest_execution(address, arguments.rid)
-    note_lost_owner(address, rid)
-    print(render_execution(summarize_execution(address, rid)), end="")
-    return 0
-
-
-def _resume(arguments: argparse.Namespace) -> int:
-    import logging
-
-    from deriva_ml_prefect.phases.context import entry_of
-    from deriva_ml_prefect.phases.lifecycle import deliver_outputs
-    from deriva_ml_prefect.phases.recover import resume
-    from deriva_ml_prefect.questions.flow_runs import latest_execution
-
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    address = choose_address(arguments.host, arguments.catalog, rid=arguments.rid)
-    context = resume(address, latest_execution(address, arguments.rid))
-    delivered = deliver_outputs(context)
-    status = entry_of(context).status
-    print(
-        f"Execution {context.rid} is {status}." if delivered else f"Execution {context.rid} is {status}: nothing left."
-    )
-    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

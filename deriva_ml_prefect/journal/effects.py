@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +67,19 @@ def drop_undelivered_rows(journal: Journal, rid: RID) -> None:
 def undelivered(journal: Journal, rid: RID) -> list[Planned]:
     """Effects without a receipt, in order."""
     return [_planned(row) for row in journal.rows("select_undelivered_effects", execution_rid=rid)]
+
+
+def delivered(journal: Journal, rid: RID, order: Order) -> Iterator[Planned]:
+    """Effects of one kind that have a receipt, read one after the other: their payloads may be large."""
+    for row in journal.rows("select_delivered_keys", execution_rid=rid, position=int(order)):
+        found = read_effect(journal, rid, row["key"])
+        if found is not None and found.receipt is not None:
+            yield found
+
+
+def bytes_without_row(journal: Journal, rid: RID) -> list[Planned]:
+    """Receipts of bytes whose row is not in the catalog yet."""
+    return [_planned(row) for row in journal.rows("select_bytes_without_row", execution_rid=rid)]
 
 
 def read_effect(journal: Journal, rid: RID, key: str) -> Planned | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,16 @@ class StagedRow:
     stage_id: int
     record: Mapping[str, Any]
     """Column → value; a path of a staged asset is still a path."""
+
+
+@dataclass(frozen=True)
+class KeptRow:
+    """A staged value with its target and how far it has come (`Pending`, `Uploaded`, `Failed`)."""
+
+    stage_id: int
+    target: str
+    record: Mapping[str, Any]
+    status: str
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,32 @@ def rows_between(journal: Journal, rid: RID, feature_table: str, first: int, las
     """The values of one batch, by stage id, both ends included."""
     rows = journal.rows("select_feature_range", execution_rid=rid, feature_table=feature_table, first=first, last=last)
     return [StagedRow(row["stage_id"], json.loads(row["record_json"])) for row in rows]
+
+
+def rows_of_targets(journal: Journal, rid: RID, feature_table: str, targets: Sequence[str]) -> list[KeptRow]:
+    """The staged values of one feature for some targets."""
+    rows = journal.rows(
+        "select_features_of_targets", execution_rid=rid, feature_table=feature_table, targets=json.dumps(list(targets))
+    )
+    return [_kept(row) for row in rows]
+
+
+def sent_rows(journal: Journal, rid: RID, feature_table: str, *, after: int, limit: int) -> list[KeptRow]:
+    """The next values of one feature that are in the catalog, past stage id `after`."""
+    rows = journal.rows(
+        "select_sent_features", execution_rid=rid, feature_table=feature_table, after=after, limit=limit
+    )
+    return [_kept(row) for row in rows]
+
+
+def stage_ids(journal: Journal, rid: RID, feature_table: str) -> range:
+    """All stage ids of the values of one feature, and those of others between them."""
+    row = journal.row("select_feature_span", execution_rid=rid, feature_table=feature_table)
+    return range(row["first"], row["last"] + 1) if row and row["first"] is not None else range(0)
+
+
+def _kept(row: sqlite3.Row) -> KeptRow:
+    return KeptRow(row["stage_id"], row["target"], json.loads(row["record_json"]), row["status"])
 
 
 def mark_uploaded(journal: Journal, rid: RID, feature_table: str, first: int, last: int) -> None:

@@ -170,6 +170,23 @@ SELECT stage_id, record_json FROM execution_state__feature_records
 WHERE execution_rid = :execution_rid AND feature_table = :feature_table AND stage_id BETWEEN :first AND :last
 ORDER BY stage_id;
 
+-- name: select_features_of_targets
+-- Staged values of one feature for some targets (a JSON list).
+SELECT stage_id, target, record_json, status FROM execution_state__feature_records
+WHERE execution_rid = :execution_rid AND feature_table = :feature_table
+AND target IN (SELECT value FROM json_each(:targets));
+
+-- name: select_feature_span
+-- First and last stage id of the values of one feature.
+SELECT min(stage_id) AS first, max(stage_id) AS last FROM execution_state__feature_records
+WHERE execution_rid = :execution_rid AND feature_table = :feature_table;
+
+-- name: select_sent_features
+-- The next values of one feature that are in the catalog, in the order of staging.
+SELECT stage_id, target, record_json, status FROM execution_state__feature_records
+WHERE execution_rid = :execution_rid AND feature_table = :feature_table AND status = 'Uploaded' AND stage_id > :after
+ORDER BY stage_id LIMIT :limit;
+
 -- name: mark_features_uploaded
 -- A batch is in the catalog.
 UPDATE execution_state__feature_records SET status = 'Uploaded', error = NULL, uploaded_at = :now
@@ -197,6 +214,18 @@ SELECT * FROM execution_state__effects WHERE execution_rid = :execution_rid AND 
 -- Effects that have no receipt, in order.
 SELECT * FROM execution_state__effects WHERE execution_rid = :execution_rid AND state <> 'delivered'
 ORDER BY position, key;
+
+-- name: select_delivered_keys
+-- Effects of one kind that have a receipt, in order.
+SELECT key FROM execution_state__effects
+WHERE execution_rid = :execution_rid AND state = 'delivered' AND position = :position ORDER BY key;
+
+-- name: select_bytes_without_row
+-- Receipts of bytes whose row is not in the catalog yet.
+SELECT e.* FROM execution_state__effects AS e JOIN execution_state__assets AS a
+ON a.execution_rid = e.execution_rid AND e.key = 'bytes/' || a.key
+WHERE e.execution_rid = :execution_rid AND e.state = 'delivered' AND e.position = 1 AND a.status <> 'uploaded'
+ORDER BY e.key;
 
 -- name: drop_undelivered_rows
 -- Rows that were planned and not delivered: what is still wanted of them is planned anew.

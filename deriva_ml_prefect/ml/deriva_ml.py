@@ -48,6 +48,8 @@ from deriva_ml_prefect.questions.find_executions import find_executions, workflo
 from deriva_ml_prefect.questions.frames import to_dataframe
 from deriva_ml_prefect.questions.metrics import Metrics, read_metrics, require_complete
 from deriva_ml_prefect.questions.select_values import Selector
+from deriva_ml_prefect.questions.verification.report import Verification
+from deriva_ml_prefect.questions.verification.verify import verify_execution
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import ML_SCHEMA, MLVocab
 from deriva_ml_prefect.values.records import Term
@@ -493,6 +495,15 @@ class DerivaML(KnowsAbsent):
     def summarize_execution(self, execution_rid: str) -> ExecutionSummary:
         """What an execution read and made, as the catalog tells it, and what this machine knows of it besides."""
         return summarize_execution(self.address, execution_rid)
+
+    def verify_execution(self, execution_rid: str, *, content: bool = True) -> Verification:
+        """Read every object and row of an execution back, and compare them with their receipts.
+
+        `content=False` takes the store's word for the MD5 of objects. Without a journal on this machine, rows are
+        compared with objects. `same` of the answer says whether all is well; differences are listed in it.
+        """
+        self._catalog  # noqa: B018 (as in create_execution)
+        return verify_execution(self.address, execution_rid, content=content)
 
     # datasets
 

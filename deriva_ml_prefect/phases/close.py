@@ -9,12 +9,14 @@ from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
 from deriva_ml_prefect.phases.door import door_of
-from deriva_ml_prefect.phases.record import run_record_name, write_run_record
+from deriva_ml_prefect.phases.record import write_run_record
 from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.phases.stage import forget_staged_bytes, seal_file
 from deriva_ml_prefect.phases.upload import upload_files
+from deriva_ml_prefect.values.durations import format_duration, measured_seconds
 from deriva_ml_prefect.values.effects import EffectState
 from deriva_ml_prefect.values.names import MLAsset
+from deriva_ml_prefect.values.run_record import run_record_name
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 
@@ -25,11 +27,7 @@ def close_execution(context: Context, options: UploadOptions = UploadOptions()) 
     """
     journal = journal_of(context)
     entry = entry_of(context)
-    seconds = {
-        name: round(float(entry.facts[f"{name}_seconds"]), 4)
-        for name in ("download", "execution", "upload")
-        if entry.facts.get(f"{name}_seconds") is not None
-    }
+    seconds = measured_seconds(entry.facts)
     known = files.read_file(journal, context.rid, f"{MLAsset.execution_metadata}/{run_record_name(context.rid)}")
     if known is None or not _is_of_this_upload(entry, known):
         known = write_run_record(context, seconds=seconds)
@@ -69,10 +67,3 @@ def check_complete(context: Context) -> None:
         raise DerivaMLUploadError(
             f"Execution {context.rid} is not complete: {shown} without a receipt. Call upload_execution_outputs()."
         )
-
-
-def format_duration(seconds: float) -> str:
-    """A duration as deriva-ml writes it: `0.0H 1.0min 2.3456sec`."""
-    hours, rest = divmod(seconds, 3600)
-    minutes, left = divmod(rest, 60)
-    return f"{hours}H {minutes}min {round(left, 4)}sec"

@@ -23,6 +23,7 @@ from deriva_ml_prefect.provenance.uncommitted import uncommitted_code
 from deriva_ml_prefect.values.flow_runs import link_name as link_name
 from deriva_ml_prefect.values.liveness import promise_of_signs
 from deriva_ml_prefect.values.names import ExecMetadataType, MLAsset
+from deriva_ml_prefect.values.run_record import run_record_name
 from deriva_ml_prefect.values.status import Outcome
 
 UNCOMMITTED = "uncommitted.diff"
@@ -146,10 +147,6 @@ def write_run_record(context: Context, *, seconds: dict[str, float]) -> StagedFi
         run_record_name(context.rid), ExecMetadataType.execution_config, "Record of the run", _json(record)
     )
     return _register(context, item)
-
-
-def run_record_name(rid: str) -> str:
-    return f"deriva-ml-run-{rid}.json"
 
 
 def _portable(facts: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Executions whose process is gone: finding them, taking them over, and giving them up."""
+"""Executions whose process is gone: finding them, and taking them over."""
 
 from __future__ import annotations
 
@@ -32,26 +32,44 @@ def resume(address: Address, rid: RID) -> Context:
     Raises DerivaMLNotFoundError when the workspace does not know it, DerivaMLOwnershipError when its owner lives,
     DerivaMLStateInconsistency when the two sides contradict each other.
     """
-    check_rid(rid, "Execution RID")
-    settings = load_settings()
-    workspace = settings.workspace(address)
-    if not (workspace / FILE_NAME).exists():
-        raise _unknown(rid, workspace=str(workspace))
-    journal = open_journal(workspace)
-    entry = executions.read_execution(journal, rid)
-    if entry is None:
-        raise _unknown(rid, workspace=str(workspace))
-    context = _context(settings, address, journal, entry)
-    was_dead = not ownership.owns(context.folder)
-    hold(context)
-    _reconcile(context)
+    context, was_dead = take_over(address, rid)
+    journal = journal_of(context)
     manifest.rewrite(context.folder, rid, files.list_files(journal, rid))
     if entry_of(context).status is _S.Created:
         complete_beginning(context)
-    if was_dead and entry.user_code == "started" and entry.outcome is Outcome.unknown:
-        executions.mark_user_code(journal, rid, "started", Outcome.killed)
+    if was_dead and note_killed(context):
         executions.merge_facts(journal, rid, {"resumed": True})
     return context
+
+
+def take_over(address: Address, rid: RID) -> tuple[Context, bool]:
+    """Become the owner of an execution, and settle its status; whether its process was gone. Raises as `resume`."""
+    context = find_here(address, rid)
+    was_dead = not ownership.owns(context.folder)
+    hold(context)
+    _reconcile(context)
+    return context, was_dead
+
+
+def find_here(address: Address, rid: RID) -> Context:
+    """The execution in the workspace of this machine; DerivaMLNotFoundError says where it may be instead."""
+    check_rid(rid, "Execution RID")
+    settings = load_settings()
+    workspace = settings.workspace(address)
+    journal = open_journal(workspace) if (workspace / FILE_NAME).exists() else None
+    entry = executions.read_execution(journal, rid) if journal else None
+    if journal is None or entry is None:
+        raise _unknown(rid, workspace=str(workspace))
+    return _context(settings, address, journal, entry)
+
+
+def note_killed(context: Context) -> bool:
+    """Say of code that was started, and of whose end nobody could tell, that it was killed; whether it was so."""
+    entry = entry_of(context)
+    killed = entry.user_code == "started" and entry.outcome is Outcome.unknown
+    if killed:
+        executions.mark_user_code(journal_of(context), context.rid, "started", Outcome.killed)
+    return killed
 
 
 def reopen(address: Address, rid: RID) -> Context:
@@ -120,14 +138,6 @@ def _reconcile(context: Context) -> None:
             send_steps(context)
         case Winner.neither:
             pass
-
-
-def abort(address: Address, rid: RID, reason: str = "aborted by the user") -> Context:
-    """Give an execution up: status Aborted, its files stay."""
-    context = resume(address, rid)
-    advance(context, _S.Aborted, reason)
-    ownership.release(context.folder)
-    return context
 
 
 @dataclass(frozen=True)

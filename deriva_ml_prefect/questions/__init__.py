@@ -9,6 +9,7 @@
     metrics              read_metrics(address, rids, *, filename) -> Metrics(rows, problems)
     select_values        select_for_each(values, target_column, selector) and the rules: newest, oldest, majority, …
     frames               to_dataframe(rows, columns): the one place that loads pandas
+    verification         verify_execution(address, rid, content=True) -> Verification (a folder)
     workspaces           find_workspaces(rid) -> [Address]
 
 Nothing is written here, neither in the catalog nor in a journal.

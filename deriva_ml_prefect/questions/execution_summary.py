@@ -24,6 +24,7 @@ from deriva_ml_prefect.values.flow_runs import flow_run_in
 from deriva_ml_prefect.values.names import AssetRole
 from deriva_ml_prefect.values.records import AssetRecord, ExecutionRecord, WorkflowRecord
 from deriva_ml_prefect.values.rid import RID, check_rid
+from deriva_ml_prefect.values.run_record import run_record_name
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _features(catalog: Catalog, rid: RID) -> dict[str, int]:
 
 
 def _run_record(catalog: Catalog, rid: RID, outputs: tuple[AssetRecord, ...]) -> dict[str, Any] | None:
-    named = [asset for asset in outputs if asset.filename == f"deriva-ml-run-{rid}.json"]
+    named = [asset for asset in outputs if asset.filename == run_record_name(rid)]
     if not named:
         return None
     # an additive upload writes a further record; the last one tells all

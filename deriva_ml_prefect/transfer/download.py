@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from deriva_ml_prefect.exceptions import DerivaMLChecksumError, DerivaMLOfflineError
 from deriva_ml_prefect.transfer.client import HttpClient
@@ -37,7 +38,7 @@ def get_file(
     part = dest.parent / f".{uuid.uuid4().hex}.part"
     try:
         with part.open("xb") as out:
-            received = _Receiver(out, progress)
+            received = _Receiver(out, progress, want_sha256=bool(sha256_hex))
             received.fetch(client, path)
             received.check(path, md5_hex=md5_hex, sha256_hex=sha256_hex, length=length)
             if durable:
@@ -49,8 +50,23 @@ def get_file(
     return received.length
 
 
+def read_through(client: HttpClient, path: str, *, progress: Progress | None = None) -> tuple[int, str]:
+    """Length and MD5 (hexadecimal) of the bytes that `path` gives; nothing is kept of them."""
+    received = _Receiver(_Nowhere(), progress)
+    received.fetch(client, path)
+    return received.length, received.md5.hexdigest()
+
+
+class _Nowhere(io.BytesIO):
+    """A file that forgets what is written to it."""
+
+    def write(self, piece: Any, /) -> int:
+        return len(piece)
+
+
 class _Receiver:
-    def __init__(self, out: BinaryIO, progress: Progress | None) -> None:
+    def __init__(self, out: BinaryIO, progress: Progress | None, *, want_sha256: bool = False) -> None:
+        self.want_sha256 = want_sha256
         self.out = out
         self.progress = progress
         self.promised_md5 = ""
@@ -87,7 +103,8 @@ class _Receiver:
             for piece in stream.pieces:
                 self.out.write(piece)
                 self.md5.update(piece)
-                self.sha256.update(piece)
+                if self.want_sha256:
+                    self.sha256.update(piece)
                 self.length += len(piece)
                 if self.progress and self.length > self.told:
                     self.progress(self.length - self.told)

@@ -12,7 +12,7 @@ from deriva_ml_prefect.journal.executions import list_executions
 from deriva_ml_prefect.journal.store import open_journal
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
-from deriva_ml_prefect.phases import recover
+from deriva_ml_prefect.phases.abort import abort
 from deriva_ml_prefect.phases.begin import Request, begin_execution
 from deriva_ml_prefect.phases.context import entry_of
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -102,7 +102,7 @@ def test_every_boundary_of_a_flow_run(ml: DerivaML, workflow: Workflow, fork: Fo
         assert len(names) == 3, f"boundary {number}: {names}"
         assert entry_of(context).status is S.Created
         assert len([row for row in ml.find_workflows() if row.url == f"https://example.org/{name}.py"]) == 1
-        recover.abort(ml.address, context.rid)
+        abort(ml.address, context.rid)
         if status == 0:
             return
     raise AssertionError("the beginning never ended")

@@ -28,6 +28,7 @@ from deriva_ml_prefect.journal.store import Journal, open_journal
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.phases import recover
+from deriva_ml_prefect.phases.abort import abort
 from deriva_ml_prefect.phases.context import entry_of
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
@@ -138,7 +139,7 @@ def test_killed_run_that_is_given_up(ml: DerivaML, workflow: Workflow, fork: For
             die()
 
     fork(child).wait()
-    recover.abort(ml.address, only_rid(ml), "not worth it")
+    abort(ml.address, only_rid(ml), "not worth it")
     record = ml.lookup_execution(only_rid(ml))
     assert (record.status, record.status_detail) == (S.Aborted, "not worth it")
 
@@ -212,7 +213,7 @@ def test_second_process_is_refused_by_name(ml: DerivaML, workflow: Workflow, for
     first = fork(child)
     rid = wait_for(lambda: ready.exists() and ready.read_text())
     assert recover.find_interrupted(ml.address) == []
-    for attempt in (ml.resume_execution, lambda rid: recover.abort(ml.address, rid)):
+    for attempt in (ml.resume_execution, lambda rid: abort(ml.address, rid)):
         with pytest.raises(DerivaMLOwnershipError, match=f"owned by process {first.pid} on "):
             attempt(rid)
     assert ml.lookup_execution(rid).status is S.Running

@@ -9,14 +9,15 @@ import pytest
 
 from deriva_ml_prefect.exceptions import DerivaMLNotFoundError, DerivaMLValidationError
 from deriva_ml_prefect.phases import recover
-from deriva_ml_prefect.phases.close import format_duration
 from deriva_ml_prefect.phases.context import Context, entry_of
 from deriva_ml_prefect.phases.door import DryDoor, door_of
-from deriva_ml_prefect.phases.record import link_name, run_record_name
+from deriva_ml_prefect.phases.record import link_name
 from deriva_ml_prefect.phases.run import describe_error
 from deriva_ml_prefect.phases.send import CHUNK_SIZE, UploadOptions
 from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.durations import format_duration
 from deriva_ml_prefect.values.effects import Order
+from deriva_ml_prefect.values.run_record import run_record_name
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 ADDRESS = Address("embedded", "1")

@@ -1,0 +1,22 @@
+"""Durations as the catalog holds them: texts in deriva-ml's form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+PHASES = ("download", "execution", "upload")
+
+
+def measured_seconds(facts: Mapping[str, Any]) -> dict[str, float]:
+    """Phase → seconds, of those that the journal measured (`<phase>_seconds` among the facts of an execution)."""
+    return {
+        name: round(float(facts[f"{name}_seconds"]), 4) for name in PHASES if facts.get(f"{name}_seconds") is not None
+    }
+
+
+def format_duration(seconds: float) -> str:
+    """A duration as deriva-ml writes it: `0.0H 1.0min 2.3456sec`."""
+    hours, rest = divmod(seconds, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}H {minutes}min {round(left, 4)}sec"
