@@ -14,9 +14,10 @@ from typing import Final
 
 import orjson
 
-from deriva_ml_prefect.embedded.ermrest.functions import print_array, print_float
+from deriva_ml_prefect.embedded.ermrest.dates import print_plain_date
 from deriva_ml_prefect.embedded.ermrest.model import Type
 from deriva_ml_prefect.embedded.ermrest.negotiation import CSV, JSON
+from deriva_ml_prefect.embedded.ermrest.printing import print_array, print_float, print_single
 from deriva_ml_prefect.embedded.ermrest.representation import Shape, json_objects, quote_field
 from deriva_ml_prefect.embedded.ermrest.types import Stored, is_float
 from deriva_ml_prefect.embedded.spool import Spool
@@ -85,11 +86,14 @@ def _csv_lines(columns: Sequence[Values], kinds: Sequence[Type]) -> str:
 
 def _csv_texts(kind: Type, values: Values) -> Values:
     if kind.is_array:
-        return [print_array(value) for value in values]  # type: ignore[arg-type]
+        return [print_array(value, kind.scalar) for value in values]  # type: ignore[arg-type]
     if kind.scalar == "boolean":
         return [_BOOLEANS[value] for value in values]  # type: ignore[index]
     if is_float(kind):
-        return [print_float(value) for value in values]
+        printer = print_single if kind.scalar == "float4" else print_float
+        return [printer(value) for value in values]
+    if kind.scalar in ("date", "timestamp", "timestamptz") and not kind.is_domain:
+        return [print_plain_date(value) for value in values]  # type: ignore[arg-type]
     if kind.scalar == "timestamptz":
         return [None if value is None else str(value).replace("T", " ").replace("+00:00", "+00") for value in values]
     if kind.scalar == "timestamp":

@@ -1,4 +1,4 @@
-"""The few functions that SQL calls in Python: regular expressions, and texts that SQLite prints otherwise.
+"""The functions that SQL calls in Python: regular expressions, exact sums, and what `printing` and `ordering` offer.
 
 Each call costs a microsecond or more, so SQL uses them only where nothing built in will do.
 """
@@ -6,13 +6,15 @@ Each call costs a microsecond or more, so SQL uses them only where nothing built
 from __future__ import annotations
 
 import json
-import math
 import re
+import struct
 from functools import lru_cache
 from typing import Final
 
 from deriva_ml_prefect.embedded.database import Function
+from deriva_ml_prefect.embedded.ermrest import dates, ordering, printing
 from deriva_ml_prefect.embedded.ermrest.matching import contains
+from deriva_ml_prefect.embedded.ermrest.types import json_text
 from deriva_ml_prefect.embedded.errors import BadRequest, Conflict
 
 LONGEST_PATTERN: Final = 2000
@@ -120,59 +122,6 @@ def match_folded_text(pattern: str, text: str | None) -> int | None:
     return None if text is None else int(contains(translate_regexp(pattern, True), text))
 
 
-def print_float(value: float | str | None) -> str | None:
-    """A float as PostgreSQL prints it: the shortest digits that give the same number back."""
-    if value is None or isinstance(value, str):
-        return value
-    text = repr(float(value))
-    if len(text) <= 15 and "e" not in text and text[-1] != "f":
-        return text.removesuffix(".0")
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    digits, _, exponent = text.partition("e")
-    if exponent:
-        digits = digits.removesuffix(".0")
-        return f"{digits}e{int(exponent):+03d}"
-    if abs(value) >= 1e15:
-        mantissa = digits.removesuffix(".0").lstrip("-")
-        power = len(mantissa) - 1
-        mantissa = mantissa.rstrip("0")
-        body = mantissa[0] + ("." + mantissa[1:] if len(mantissa) > 1 else "")
-        return f"{'-' if value < 0 else ''}{body}e+{power:02d}"
-    return digits.removesuffix(".0")
-
-
-def print_float_json(value: float | str | None) -> str | None:
-    """JSON text of a float; NaN and the infinities are strings, as PostgreSQL writes them."""
-    text = print_float(value)
-    return f'"{text}"' if text is not None and text[-1].isalpha() else text
-
-
-_PLAIN = re.compile(r"[^\s{}\",\\]+")
-
-
-def print_array(text: str | None) -> str | None:
-    """An array, stored as JSON, in PostgreSQL's own form: `{a,"b c",NULL}`."""
-    if text is None:
-        return None
-    words = []
-    for member in json.loads(text):
-        if member is None:
-            words.append("NULL")
-            continue
-        if isinstance(member, bool):
-            words.append("t" if member else "f")
-            continue
-        if isinstance(member, float):
-            member = print_float(member)
-        word = member if isinstance(member, str) else json.dumps(member, ensure_ascii=False)
-        if _PLAIN.fullmatch(word) and word.lower() != "null":
-            words.append(word)
-        else:
-            words.append('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"')
-    return "{" + ",".join(words) + "}"
-
-
 def find_bin(value: float | None, bins: int, low: float | None, high: float | None) -> str | None:
     """`[index, lower limit, upper limit]` of a number's bin as JSON text; 0 is below and bins + 1 is above them all."""
     if value is None or low is None or high is None:
@@ -189,11 +138,70 @@ def find_bin(value: float | None, bins: int, low: float | None, high: float | No
     return json.dumps([index + 1, *limits])
 
 
+def whole_sum(high: int | None, low: int | None) -> str | None:
+    """A sum of integers of any size, from the sums of their upper and lower 32 bits."""
+    return None if high is None or low is None else str((high << 32) + low)
+
+
+def mean_of_integers(high: int | None, low: int | None, count: int) -> str | None:
+    """An average with as many digits as PostgreSQL's numeric type gives it: at least 16 that matter."""
+    if high is None or low is None or not count:
+        return None
+    total = (high << 32) + low
+    scale = 16 - 4 * (_groups(abs(total)) - _groups(count) - (_leading(abs(total)) <= _leading(count)))
+    scale = max(scale, 0)
+    quotient, rest = divmod(abs(total) * 10**scale, count)
+    digits = str(quotient + (2 * rest >= count)).rjust(scale + 1, "0")
+    text = f"{digits[:-scale]}.{digits[-scale:]}" if scale else digits
+    return f"-{text}" if total < 0 else text
+
+
+def _groups(number: int) -> int:
+    """How many digits to the base 10,000, in which PostgreSQL counts, come behind the first."""
+    return max(0, (len(str(number)) - 1) // 4)
+
+
+def _leading(number: int) -> int:
+    return int(number // 10_000 ** _groups(number))
+
+
+def to_single(value: float | str | None) -> float | str | None:
+    """A sum of float4 is a float4."""
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        return float(struct.unpack("<f", struct.pack("<f", value))[0])
+    except OverflowError:
+        return float("inf") if value > 0 else float("-inf")
+
+
+def normal_json(text: str | None) -> str | None:
+    """JSON that SQLite has put together, as jsonb prints it."""
+    return None if text is None else json_text(json.loads(text))
+
+
 FUNCTIONS: Final = (
     Function("match_text", 2, match_text, may_time_out=True),
     Function("match_folded_text", 2, match_folded_text, may_time_out=True),
-    Function("print_float", 1, print_float),
-    Function("print_float_json", 1, print_float_json),
-    Function("print_array", 1, print_array),
+    Function("print_float", 1, printing.print_float),
+    Function("print_float_json", 1, printing.print_float_json),
+    Function("print_single", 1, printing.print_single),
+    Function("print_single_json", 1, printing.print_single_json),
+    Function("print_date", 1, dates.print_date),
+    Function("print_plain_date", 1, dates.print_plain_date),
+    Function("print_array", 2, printing.print_array),
+    Function("print_array_json", 2, printing.print_array_json),
+    Function("searched_date", 1, printing.searched_date),
+    Function("searched_instant", 1, printing.searched_instant),
+    Function("searched_time", 2, printing.searched_time),
+    Function("searched_array", 2, printing.searched_array),
+    Function("order_interval", 1, ordering.order_interval),
+    Function("order_json", 1, ordering.order_json),
+    Function("order_zoned_time", 1, ordering.order_zoned_time),
+    Function("order_array", 2, ordering.order_array),
+    Function("whole_sum", 2, whole_sum),
+    Function("mean_of_integers", 3, mean_of_integers),
+    Function("to_single", 1, to_single),
+    Function("normal_json", 1, normal_json),
     Function("find_bin", 4, find_bin),
 )

@@ -65,8 +65,9 @@ def read_columns(
 
 def _load(text: bytes) -> Any:
     try:
-        # orjson makes floats of integers that need more than 64 bits
-        return json.loads(text) if _LONG_NUMBER.search(text) else orjson.loads(text)
+        # orjson knows what is JSON, but makes floats of integers that need more than 64 bits
+        value = orjson.loads(text)
+        return json.loads(text) if _LONG_NUMBER.search(text) else value
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"The body is not JSON: {error}.") from None
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Final
 
 import orjson
 
+from deriva_ml_prefect.embedded.ermrest.dates import print_date
 from deriva_ml_prefect.embedded.ermrest.model import Type
 from deriva_ml_prefect.embedded.ermrest.negotiation import CSV, JSON
+from deriva_ml_prefect.embedded.ermrest.printing import print_array_json, shortest_single
 from deriva_ml_prefect.embedded.ermrest.sql import MOST_ARGUMENTS, Query, csv_form
 from deriva_ml_prefect.embedded.ermrest.types import is_float, is_integer, is_json
 
@@ -72,11 +75,28 @@ def json_objects(rows: Sequence[tuple[Any, ...]], shape: Shape) -> list[dict[str
 
 
 def _changer(kind: Type) -> Callable[[Values], Values] | None:
-    if kind.is_array or is_json(kind):
+    scalar = kind.scalar
+    if kind.is_array and scalar in ("date", "timestamp", "timestamptz", "float4", "float8"):
+        return lambda values: _as_fragments([print_array_json(value, scalar) for value in values])
+    if kind.is_array or is_json(kind) or scalar == "numeric":
         return _as_fragments
-    if kind.scalar == "boolean":
+    if scalar == "boolean":
         return _as_booleans
+    if scalar in ("date", "timestamp", "timestamptz") and not kind.is_domain:
+        return _as_dates
+    if scalar == "float4":
+        return lambda values: _as_numbers([_as_single(value) for value in values])
     return _as_numbers if is_float(kind) else None
+
+
+def _as_single(value: Any) -> Any:
+    return shortest_single(value) if isinstance(value, float) and isfinite(value) else value
+
+
+def _as_dates(values: Values) -> Values:
+    if all(value is None or "0" <= value < "A" for value in values):
+        return values
+    return [print_date(value) for value in values]
 
 
 def _as_fragments(values: Values) -> Values:

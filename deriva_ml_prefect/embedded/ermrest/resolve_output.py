@@ -17,13 +17,16 @@ from deriva_ml_prefect.embedded.ermrest.plan import (
 )
 from deriva_ml_prefect.embedded.ermrest.resolve_filter import resolve_path
 from deriva_ml_prefect.embedded.ermrest.resolve_path import find_reference, find_source
+from deriva_ml_prefect.embedded.ermrest.sql import MADE_JSON
 from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Item, Options, Page
-from deriva_ml_prefect.embedded.ermrest.types import FLOATS, INTEGERS, Stored, cast_literal
+from deriva_ml_prefect.embedded.ermrest.types import FLOATS, INTEGERS, Stored, cast_bound, cast_literal
 from deriva_ml_prefect.embedded.errors import BadRequest, Conflict, NotImplementedHere
 
 INT8 = Type("int8")
-FLOAT8 = Type("float8")
-JSON = Type("json")
+FLOAT4, FLOAT8 = Type("float4"), Type("float8")
+NUMERIC = Type("numeric")
+"""Of sums and averages that PostgreSQL computes exactly: stored as text."""
+JSON = Type(MADE_JSON, Type("jsonb"), is_domain=True)
 AGGREGATES = ("min", "max", "avg", "sum", "cnt", "cnt_d", "array", "array_d")
 MOST_BINS = 100_000
 MOST_OUTPUTS = 1500
@@ -113,8 +116,21 @@ def _resolve_function(path: PathPlan, item: Item, *, aggregates: bool) -> Output
         return _resolve_star(path, item, item.alias)
     reference = find_reference(path, item.column)
     _check_aggregate(function, reference)
-    kind = {"cnt": INT8, "cnt_d": INT8, "sum": FLOAT8, "avg": FLOAT8, "array": JSON, "array_d": JSON}
-    return Output(item.alias, Aggregate(function, (reference,)), kind.get(function, reference.type))
+    return Output(item.alias, Aggregate(function, (reference,)), _aggregate_type(function, reference.type))
+
+
+def _aggregate_type(function: str, kind: Type) -> Type:
+    if function in ("cnt", "cnt_d"):
+        return INT8
+    if function in ("array", "array_d"):
+        return JSON
+    if function == "avg":
+        return FLOAT8 if kind.scalar in FLOATS else NUMERIC
+    if function == "sum":
+        if kind.scalar in FLOATS:
+            return FLOAT4 if kind.scalar == "float4" else FLOAT8
+        return NUMERIC if kind.scalar in ("int8", "serial8") else INT8
+    return kind
 
 
 def _resolve_star(path: PathPlan, item: Item, alias: str) -> Output:
@@ -134,7 +150,7 @@ def _check_aggregate(function: str, reference: ColumnRef) -> None:
     """Raise Conflict where PostgreSQL has no such function for the type."""
     kind = reference.type
     numeric = not kind.is_array and (kind.scalar in INTEGERS or kind.scalar in FLOATS)
-    unordered = not kind.is_array and kind.scalar in ("boolean", "json", "jsonb", "uuid")
+    unordered = kind.scalar in ("boolean", "json", "jsonb", "uuid", "interval")
     impossible = (
         (function in ("sum", "avg") and not numeric)
         or (function in ("min", "max") and unordered)
@@ -184,7 +200,7 @@ def resolve_page(outputs: tuple[Output, ...], page: Page, options: Options) -> P
 def _cast_bounds(kinds: list[Type], values: tuple[str | None, ...] | None) -> tuple[Stored, ...] | None:
     if values is None:
         return None
-    return tuple(None if v is None else cast_literal(kind, v) for kind, v in zip(kinds, values, strict=True))
+    return tuple(None if v is None else cast_bound(kind, v) for kind, v in zip(kinds, values, strict=True))
 
 
 def resolve_limit(options: Options) -> int | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from deriva_ml_prefect.embedded.ermrest.model import Column, Table, Type
+from deriva_ml_prefect.embedded.ermrest.ordering import KEYED
 from deriva_ml_prefect.embedded.ermrest.plan import (
     Aggregate,
     Bin,
@@ -32,6 +33,8 @@ MOST_LISTED = 500
 """Longer lists travel as one JSON parameter."""
 
 
+MADE_JSON = "made json"
+"""Name of the type of an output that SQLite puts together: it is JSON, but not yet as jsonb prints it."""
 MOST_ARGUMENTS = 90
 """SQLite's functions take at most 100 arguments."""
 MOST_FLATTENED = 4
@@ -157,17 +160,37 @@ def condition(writer: Writer, part: Condition) -> str:
 
 
 def _compare(writer: Writer, part: Compare) -> str:
-    name = reference(part.column)
-    if part.column.type.is_array:
-        found = [
-            f"EXISTS (SELECT 1 FROM json_each({name}) WHERE value {part.operator} {writer.bind(value)})"
-            for value in part.values
-        ]
-        return f"(CASE WHEN {name} IS NULL THEN NULL ELSE {balanced('AND' if part.every else 'OR', found)} END)"
-    if part.operator == "=" and not part.every and len(part.values) > 1:
+    name, kind = reference(part.column), part.column.type
+    joined = "AND" if part.every else "OR"
+    if kind.is_array:
+        member = order_form(kind.base or kind, "value")
+        values = [order_form(kind.base or kind, writer.bind(value)) for value in part.values]
+        if part.operator == "=":
+            found = [f"EXISTS (SELECT 1 FROM json_each({name}) WHERE {member} = {value})" for value in values]
+            return f"(CASE WHEN {name} IS NULL THEN NULL ELSE {balanced(joined, found)} END)"
+        # an array without members, or of nulls alone, is neither: the maximum of nothing is null
+        found = [f"(SELECT max({member} {part.operator} {value}) FROM json_each({name}))" for value in values]
+        return "(" + balanced(joined, found) + ")"
+    if part.operator == "=" and not part.every and len(part.values) > 1 and kind.scalar not in KEYED:
         return f"({name} IN ({listed(writer, part.values)}))"
-    parts = [f"{name} {part.operator} {writer.bind(value)}" for value in part.values]
-    return "(" + balanced("AND" if part.every else "OR", parts) + ")"
+    compared = order_form(kind, name)
+    parts = [f"{compared} {part.operator} {order_form(kind, writer.bind(value))}" for value in part.values]
+    return "(" + balanced(joined, parts) + ")"
+
+
+def order_form(kind: Type, expression: str) -> str:
+    """SQL for what a value is compared and sorted by: itself, or a key where its stored form does not sort."""
+    if kind.is_array:
+        return f"order_array({expression}, '{kind.scalar}')"
+    function = {
+        "interval": "order_interval",
+        "json": "order_json",
+        "jsonb": "order_json",
+        "timetz": "order_zoned_time",
+    }.get(kind.scalar)
+    if kind.scalar == "numeric":
+        return f"CAST({expression} AS REAL)"
+    return f"{function}({expression})" if function else expression
 
 
 def listed(writer: Writer, values: Sequence[Stored]) -> str:
@@ -188,55 +211,77 @@ def _match(writer: Writer, part: Match) -> str:
     function = "match_folded_text" if part.fold_case else "match_text"
     patterns = [writer.bind(pattern) for pattern in part.patterns]
     operator = "AND" if part.every else "OR"
-    columns = []
-    for column in part.columns:
-        name = reference(column)
-        if column.type.is_array:
-            element = Type((column.type.base or column.type).scalar)
-            tests = [
-                f"EXISTS (SELECT 1 FROM json_each({name}) WHERE {function}({p}, {text_form(element, 'value')}))"
-                for p in patterns
-            ]
-        else:
-            tests = [f"{function}({p}, {text_form(column.type, name)})" for p in patterns]
-        columns.append(balanced(operator, tests))
-    if len(columns) > 1:
-        columns = [f"coalesce({test}, 0)" for test in columns]
-    return "(" + balanced("OR", columns) + ")"
+    texts = [text_form(column.type, reference(column)) for column in part.columns]
+    tests = [balanced("OR", [f"{function}({pattern}, {text})" for text in texts]) for pattern in patterns]
+    return "(" + balanced(operator, tests) + ")"
 
 
 def text_form(kind: Type, expression: str) -> str:
-    """SQL for the text that PostgreSQL casts a value to."""
-    if not kind.is_array and kind.scalar == "boolean":
+    """SQL for the text of a value that regular expressions look at."""
+    scalar = kind.scalar
+    if kind.is_array:
+        return f"searched_array({expression}, '{scalar}')"
+    if scalar == "boolean":
         return f"(CASE {expression} WHEN 1 THEN 'true' WHEN 0 THEN 'false' END)"
+    if scalar == "timestamptz":
+        plain = f"substr({expression}, 1, 19) || 'Z'"
+        return f"(CASE WHEN {_odd_date(expression)} THEN searched_instant({expression}) ELSE {plain} END)"
+    if scalar in ("date", "timestamp"):
+        return (
+            f"(CASE WHEN {_odd_date(expression)} THEN searched_date({expression}) ELSE substr({expression}, 1, 19) END)"
+        )
+    if scalar in ("time", "timetz"):
+        return f"searched_time({expression}, {int(scalar == 'timetz')})"
     return csv_form(kind, expression)
+
+
+def _odd_date(expression: str) -> str:
+    """SQL for whether a stored date needs a closer look: its year has not four digits, or it is infinite."""
+    return f"({expression} < '0' OR {expression} >= 'A')"
 
 
 def csv_form(kind: Type, expression: str, *, arrays_as_json: bool = False) -> str:
     """SQL for the text of a value in CSV."""
     if kind.is_array:
-        return expression if arrays_as_json else f"print_array({expression})"
+        return array_json(kind, expression) if arrays_as_json else f"print_array({expression}, '{kind.scalar}')"
     scalar = kind.scalar
+    if kind.name == MADE_JSON:
+        return f"normal_json({expression})"
     if scalar == "boolean":
         return f"(CASE {expression} WHEN 1 THEN 't' WHEN 0 THEN 'f' END)"
     if scalar in ("float4", "float8"):
-        return f"print_float({expression})"
-    if scalar == "timestamptz":
-        return f"replace(replace({expression}, 'T', ' '), '+00:00', '+00')"
-    if scalar == "timestamp":
-        return f"replace({expression}, 'T', ' ')"
+        return f"print_float({expression})" if scalar == "float8" else f"print_single({expression})"
+    if scalar in ("date", "timestamp", "timestamptz"):
+        plain = expression
+        if scalar != "date":
+            plain = f"replace(replace({expression}, 'T', ' '), '+00:00', '+00')"
+        if kind.is_domain:
+            return plain
+        return f"(CASE WHEN {_odd_date(expression)} THEN print_plain_date({expression}) ELSE {plain} END)"
     return f"CAST({expression} AS TEXT)" if is_integer(kind) else expression
 
 
 def json_form(kind: Type, expression: str) -> str:
     """SQL for a value as an argument of SQLite's JSON functions."""
-    if kind.is_array or is_json(kind):
+    if kind.is_array:
+        return f"json({array_json(kind, expression)})"
+    if is_json(kind):
         return f"json({expression})"
+    if kind.scalar in ("date", "timestamp", "timestamptz") and not kind.is_domain:
+        return f"print_date({expression})"
+    if kind.scalar == "float4":
+        return f"json(print_single_json({expression}))"
     if kind.scalar == "boolean":
         return f"(CASE {expression} WHEN 1 THEN json('true') WHEN 0 THEN json('false') END)"
     if is_float(kind):
         return f"json(print_float_json({expression}))"
     return expression
+
+
+def array_json(kind: Type, expression: str) -> str:
+    """SQL for an array as JSON shows it."""
+    stored_otherwise = kind.scalar in ("date", "timestamp", "timestamptz", "float4", "float8")
+    return f"print_array_json({expression}, '{kind.scalar}')" if stored_otherwise else expression
 
 
 def output_expression(writer: Writer, plan: ReadPlan, output: Output) -> str:
@@ -279,8 +324,23 @@ def _aggregate(writer: Writer, expression: Aggregate) -> str:
         distinct = "DISTINCT " if function == "array_d" else ""
         return f"(CASE WHEN count(*) THEN json_group_array({distinct}{json_form(column.type, name)}) END)"
     if function in ("sum", "avg"):
-        return f"{function}(CAST({name} AS REAL))"
-    return f"{function}({name})"
+        return _sum_or_mean(function, column.type, name)
+    key = order_form(column.type, name)
+    if key == name:
+        return f"{function}({name})"
+    found = f"{function}({key} || ' ' || {name})"
+    return f"substr({found}, instr({found}, ' ') + 1)"
+
+
+def _sum_or_mean(function: str, kind: Type, name: str) -> str:
+    """As PostgreSQL: sums of integers are exact, their averages numeric; not-a-number makes the result not-a-number."""
+    if is_integer(kind):
+        halves = f"sum({name} >> 32), sum({name} & 4294967295)"
+        if function == "avg":
+            return f"mean_of_integers({halves}, count({name}))"
+        return f"whole_sum({halves})" if kind.scalar in ("int8", "serial8") else f"sum({name})"
+    found = f"(CASE WHEN max({name}) = 'NaN' THEN 'NaN' WHEN count({name}) THEN ifnull({function}({name}), 'NaN') END)"
+    return f"to_single({found})" if kind.scalar == "float4" and function == "sum" else found
 
 
 def _bin(writer: Writer, plan: ReadPlan, expression: Bin) -> str:
@@ -327,23 +387,27 @@ def _beyond(writer: Writer, plan: ReadPlan, keys: Keys, values: Sequence[Stored]
     alternatives = []
     equal: list[str] = []
     for (name, output, descending), value in zip(keys, values, strict=True):
+        compared, bound = name, None if value is None else writer.bind(value)
+        if not isinstance(output.expression, Bin):
+            compared = order_form(output.type, name)
+            bound = None if bound is None else order_form(output.type, bound)
         larger = forward != descending
-        step = _larger(writer, name, value, is_never_null(plan, output)) if larger else _smaller(writer, name, value)
+        step = _larger(compared, bound, is_never_null(plan, output)) if larger else _smaller(compared, bound)
         alternatives.append(" AND ".join((*equal, step)))
         if len(alternatives) < len(keys):
-            equal.append(f"{name} IS {writer.bind(value)}")
+            equal.append(f"{compared} IS {bound or 'NULL'}")
     return balanced("OR", [f"({alternative})" for alternative in alternatives])
 
 
-def _larger(writer: Writer, name: str, value: Stored, never_null: bool) -> str:
-    if value is None:
+def _larger(name: str, bound: str | None, never_null: bool) -> str:
+    if bound is None:
         return "0"
-    beyond = f"{name} > {writer.bind(value)}"
+    beyond = f"{name} > {bound}"
     return beyond if never_null else f"({beyond} OR {name} IS NULL)"
 
 
-def _smaller(writer: Writer, name: str, value: Stored) -> str:
-    return f"{name} IS NOT NULL" if value is None else f"{name} < {writer.bind(value)}"
+def _smaller(name: str, bound: str | None) -> str:
+    return f"{name} IS NOT NULL" if bound is None else f"{name} < {bound}"
 
 
 def is_never_null(plan: ReadPlan, output: Output) -> bool:
@@ -374,7 +438,7 @@ def _order(plan: ReadPlan, expressions: Sequence[str] | None, *, backward: bool)
             # by the index of the bin; as in PostgreSQL the bin of null is before them all
             terms.append(f"json_extract({name}, '$[0]'){' DESC' if down else ''}")
             continue
-        term = f"{name}{' DESC' if down else ''}"
+        term = f"{order_form(plan.outputs[position].type, name)}{' DESC' if down else ''}"
         if not is_never_null(plan, plan.outputs[position]):
             term += " NULLS FIRST" if down else " NULLS LAST"
         terms.append(term)

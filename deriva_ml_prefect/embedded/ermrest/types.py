@@ -12,6 +12,7 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from math import isfinite, isinf
 from typing import Any, Final
 from uuid import UUID
 
@@ -63,19 +64,52 @@ def is_float(kind: Type) -> bool:
 
 
 def json_text(value: Any) -> str:
-    """JSON as jsonb prints it: `, ` and `: `, keys by length and then by code point."""
+    """JSON as jsonb prints it: `, ` and `: `, keys by length and then by code point, numbers without exponents.
+
+    Raises BadRequest for what jsonb cannot hold.
+    """
     try:
-        return json.dumps(_ordered(value), ensure_ascii=False)
+        ordered = _ordered(value)
+        text = json.dumps(ordered, ensure_ascii=False)
+        return _print_json(ordered) if _EXPONENT.search(text) else text
     except RecursionError:
         raise BadRequest("The JSON is nested too deep.") from None
 
 
+_EXPONENT = re.compile(r"\de[+-]?\d")
+
+
 def _ordered(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _ordered(value[key]) for key in sorted(value, key=lambda k: (len(k.encode()), k.encode()))}
+        ordered = sorted(value, key=lambda k: (len(k.encode("utf-8", "replace")), k.encode("utf-8", "replace")))
+        return {_ordered(key): _ordered(value[key]) for key in ordered}
     if isinstance(value, list):
         return [_ordered(member) for member in value]
+    if isinstance(value, str) and not (value.isascii() and "\0" not in value):
+        _check_text(value)
+    elif isinstance(value, float):
+        if not isfinite(value):
+            raise BadRequest("A number in JSON is out of range.")
+        return value or 0.0
     return value
+
+
+def _check_text(value: str) -> None:
+    if "\0" in value:
+        raise BadRequest("JSON that is stored cannot contain the character NUL.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadRequest("JSON that is stored cannot contain half of a surrogate pair.") from None
+
+
+def _print_json(value: Any) -> str:
+    if isinstance(value, dict):
+        members = (f"{json.dumps(key, ensure_ascii=False)}: {_print_json(member)}" for key, member in value.items())
+        return "{" + ", ".join(members) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_print_json(member) for member in value) + "]"
+    return format(Decimal(repr(value)), "f") if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 
 def text_of_json(value: Any) -> str | None:
@@ -105,29 +139,23 @@ def parse_float8(text: str) -> Stored:
     if not _FLOAT.fullmatch(word):
         raise ValueError(f"{text!r} is not a number")
     value = float(word)
-    if value in (float("inf"), float("-inf")):
+    if isinf(value) or (value == 0 and word.partition("e")[0].strip("+-0.")):
         raise ValueError(f"{word} is out of range")
     return value
 
 
 def parse_float4(text: str) -> Stored:
-    """The double nearest to the shortest decimal that names the same single-precision number."""
+    """The number of single precision that is nearest, as it is stored: as a double that is equal to it."""
     value = parse_float8(text)
-    if not isinstance(value, float) or value in (float("inf"), float("-inf")):
+    if not isinstance(value, float) or isinf(value):
         return value
     try:
-        packed = struct.pack("<f", value)
+        single = float(struct.unpack("<f", struct.pack("<f", value))[0])
     except OverflowError:
         raise ValueError(f"{text.strip()} is out of range") from None
-    value = float(struct.unpack("<f", packed)[0])
-    for digits in range(1, 10):
-        shortest = float(f"{value:.{digits}g}")
-        try:
-            if struct.pack("<f", shortest) == packed:
-                return shortest
-        except OverflowError:
-            continue
-    return value
+    if single == 0 and value != 0:
+        raise ValueError(f"{text.strip()} is out of range")
+    return single
 
 
 def parse_boolean(text: str) -> int:
@@ -146,8 +174,8 @@ def parse_text(text: str) -> str:
 def parse_json(text: str) -> str:
     try:
         return json_text(json.loads(text, parse_constant=_refuse_constant))
-    except RecursionError:
-        raise ValueError("the JSON is nested too deep") from None
+    except (RecursionError, BadRequest) as error:
+        raise ValueError(str(error)) from None
 
 
 def _refuse_constant(name: str) -> None:
@@ -155,7 +183,12 @@ def _refuse_constant(name: str) -> None:
 
 
 def parse_uuid(text: str) -> str:
-    return str(UUID(text.strip()))
+    if not _UUID.fullmatch(text):
+        raise ValueError(f"{text!r:.80} is not a UUID")
+    return str(UUID(text))
+
+
+_UUID = re.compile(r"(?P<open>\{)?(?:[0-9A-Fa-f]{4}-?){7}[0-9A-Fa-f]{4}(?(open)\})")
 
 
 _PARSERS: Final[dict[str, Callable[[str], Stored]]] = {
@@ -200,7 +233,7 @@ def check_domain(kind: Type, values: Sequence[Stored]) -> None:
 
 def parse_array(text: str) -> list[Any]:
     """Members of an array written as PostgreSQL does (`{a,"b c",NULL}`) or as a JSON list. Raises ValueError."""
-    stripped = text.strip()
+    stripped = text.strip(_BLANKS)
     if stripped.startswith("["):
         members = json.loads(stripped)
         if isinstance(members, list):
@@ -208,7 +241,7 @@ def parse_array(text: str) -> list[Any]:
     if len(stripped) < 2 or stripped[0] != "{" or stripped[-1] != "}":
         raise ValueError(f"{text!r} is not an array")
     inner = stripped[1:-1]
-    if not inner.strip():
+    if not inner.strip(_BLANKS):
         return []
     members = []
     position = 0
@@ -220,8 +253,8 @@ def parse_array(text: str) -> list[Any]:
         if quoted is not None:
             members.append(re.sub(r"\\(.)", r"\1", quoted, flags=re.S))
         else:
-            word = re.sub(r"\\(.)", r"\1", bare.strip(), flags=re.S)
-            members.append(None if bare.strip().lower() == "null" else word)
+            bare = bare.strip(_BLANKS)
+            members.append(None if bare.lower() == "null" else re.sub(r"\\(.)", r"\1", bare, flags=re.S))
         position = found.end()
         if position >= len(inner):
             return members
@@ -230,23 +263,25 @@ def parse_array(text: str) -> list[Any]:
             raise ValueError(f"{text!r} is not an array")
 
 
-_MEMBER = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"\s*|((?:[^",{}\\]|\\.)+))(?=,|$)', re.S)
+_BLANKS: Final = " \t\n\r\v\f"
+_MEMBER = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"\s*|((?:[^",{}\\]|\\.)+))(?=,|$)', re.S | re.A)
 
 
 def cast_array(kind: Type, members: list[Any]) -> str:
     """Stored form of an array. Raises ValueError."""
     element = kind.base or kind
     values: list[Any]
+    parse = scalar_parser(element)
+    texts = [text_of_json(member) for member in members]
+    values = [None if text is None else parse(text) for text in texts]
     if is_json(element):
-        values = [None if member is None else _ordered(member) for member in members]
-    else:
-        parse = scalar_parser(element)
-        texts = [text_of_json(member) for member in members]
-        values = [None if text is None else parse(text) for text in texts]
-        if element.scalar == "boolean":
-            values = [None if value is None else bool(value) for value in values]
-        check_domain(element, [str(v) if v is not None else None for v in values])
-    return json.dumps(values, ensure_ascii=False)
+        return "[" + ", ".join("null" if value is None else str(value) for value in values) + "]"
+    if element.scalar == "boolean":
+        values = [None if value is None else bool(value) for value in values]
+    check_domain(element, [str(v) if v is not None else None for v in values])
+    text = json.dumps(values, ensure_ascii=False)
+    # JSON has no infinity, but SQLite reads a number that is too large as one
+    return text.replace("Infinity", "1e999") if element.scalar in FLOATS else text
 
 
 def _refusal(column: Column, error: ValueError) -> BadRequest:
@@ -348,7 +383,10 @@ def _parse_floats(texts: Sequence[str | None]) -> list[Stored] | None:
         numbers: list[Stored] = [None if text is None else float(text) for text in texts]
     except ValueError:
         return None
-    return None if float("inf") in numbers or float("-inf") in numbers else numbers
+    if float("inf") in numbers or float("-inf") in numbers:
+        return None
+    # a number that is too small to be told from nought is refused, as one that is too large
+    return None if 0.0 in numbers and any("e-" in text.lower() for text in texts if text) else numbers
 
 
 _DIGITS_ONLY = re.compile(r"[0-9+\-,\s]*", re.ASCII)
@@ -371,21 +409,45 @@ def _parse_integers(texts: Sequence[str | None], bits: int) -> list[Stored] | No
 def cast_literal(kind: Type, text: str) -> Stored:
     """Stored form of a literal in a URL, for a comparison with values of `kind` (of its elements, if an array).
 
-    Raises BadRequest for what is no number, Conflict for a literal that another type refuses: so does ERMrest.
+    Raises BadRequest for what is no number or no JSON, Conflict for a literal that another type refuses: so does
+    ERMrest, which reads numbers and JSON itself and leaves the rest to PostgreSQL.
     """
     element = kind.base if kind.is_array and kind.base else kind
     scalar = element.scalar
+    if scalar in INTEGERS or scalar in FLOATS:
+        return _cast_number(scalar, text)
+    if scalar in JSONS:
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            raise BadRequest(f"The value {text!r:.80} is not JSON.") from None
     try:
-        if scalar in INTEGERS:
-            if not _INTEGER.fullmatch(text) or len(text) > 400:
-                raise BadRequest(f"The value {text!r:.80} is not an integer.")
-            value = int(text)
-            return value if -(2**63) <= value < 2**63 else float(value)
-        if scalar in FLOATS:
-            return scalar_parser(element)(text)
         return scalar_parser(element)(text)
+    except ValueError as error:
+        raise Conflict(f"A value for type {element.name}: {error}.") from None
+
+
+def _cast_number(scalar: str, text: str) -> Stored:
+    """A number of a URL as it is, whatever the limits of the type that it is compared with."""
+    try:
+        value = int(text) if scalar in INTEGERS else float(text)
+        if isinstance(value, int):
+            return value if -(2**63) <= value < 2**63 else float(value)
     except OverflowError:
         return float("-inf") if text.strip().startswith("-") else float("inf")
+    except ValueError:
+        what = "an integer" if scalar in INTEGERS else "a number"
+        raise BadRequest(f"The value {text!r:.80} is not {what}.") from None
+    if not isfinite(value):
+        raise Conflict(f"The value {text!r:.80} cannot be compared: in a URL numbers are finite.")
+    return value
+
+
+def cast_bound(kind: Type, text: str) -> Stored:
+    """Stored form of a value of @after or @before: as a literal, but an array is written as a whole."""
+    if not kind.is_array:
+        return cast_literal(kind, text)
+    try:
+        return cast_array(kind, parse_array(text))
     except ValueError as error:
-        refuse = BadRequest if scalar in FLOATS else Conflict
-        raise refuse(f"A value for type {element.name}: {error}.") from None
+        raise Conflict(f"A value for type {kind.name}: {error}.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from typing import Any
 
@@ -183,5 +184,6 @@ def test_values_never_become_sql(model: Model) -> None:
     plan = resolve_read(model, parse_request("attribute", url), parse_options("limit=3"))
     query = compile_read(plan)
     assert "DROP" not in query.text
-    assert "'" not in query.text.replace("'T'", "").replace("' '", "").replace("'+00:00'", "").replace("'+00'", "")
+    own = re.compile(r"'(T|Z|0|A| |true|false|text|\+00(:00)?)'")
+    assert "'" not in own.sub("", query.text)
     assert "'; DROP TABLE x" in query.parameters

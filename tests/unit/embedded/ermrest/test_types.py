@@ -28,7 +28,8 @@ def column(typename: str) -> Column:
         ("text", ["x", 12, 1.5, True, {"b": 1, "a": [1]}, ""], ["x", "12", "1.5", "true", '{"a": [1], "b": 1}', ""]),
         ("boolean", [True, False, "f", "YES", 1, "off", None], [1, 0, 0, 1, 1, 0, None]),
         ("float8", [1, 1.5, "NaN", "-Infinity", "1e3"], [1.0, 1.5, "NaN", float("-inf"), 1000.0]),
-        ("float4", [1.1, 16777217], [1.1, 16777216.0]),
+        ("float4", [1.1, 16777217], [1.100000023841858, 16777216.0]),
+        ("float8[]", [["Infinity", 1]], ["[1e999, 1.0]"]),
         ("jsonb", [{"bb": 1, "a": None}, None, ABSENT, "x"], ['{"a": null, "bb": 1}', "null", None, '"x"']),
         ("text[]", [["a", None, 1], [], None], ['["a", null, "1"]', "[]", None]),
         ("int4[]", [[1, "2", None]], ["[1, 2, null]"]),
@@ -64,6 +65,10 @@ def test_json_values_are_cast(typename: str, given: list[Any], stored: list[Any]
         ("date", "2020-02-30"),
         ("timestamptz", "soon"),
         ("float8", "1e400"),
+        ("float8", "1e-400"),
+        ("float4", "1e-46"),
+        ("jsonb", "a\0b"),
+        ("jsonb", float("inf")),
         ("text[]", "a"),
         ("int4[]", ["x"]),
     ],
@@ -95,9 +100,12 @@ def test_literals_of_a_url() -> None:
     assert cast_literal(resolve_type("int4"), "7") == 7
     assert cast_literal(resolve_type("int8"), "99999999999999999999") == 1e20
     assert cast_literal(resolve_type("int4[]"), "7") == 7
-    for typename in ("int4", "float8"):
+    for typename in ("int4", "float8", "jsonb"):
         with pytest.raises(BadRequest):
             cast_literal(resolve_type(typename), "x")
-    for typename in ("date", "boolean", "jsonb", "uuid"):
+    for typename in ("date", "boolean", "uuid"):
         with pytest.raises(Conflict):
             cast_literal(resolve_type(typename), "{x")
+    for text in ("NaN", "inf", "1e400"):
+        with pytest.raises(Conflict):
+            cast_literal(resolve_type("float8"), text)
