@@ -14,7 +14,7 @@ from typing import Final
 from deriva_ml_prefect.embedded.database import Function
 from deriva_ml_prefect.embedded.ermrest import dates, ordering, printing
 from deriva_ml_prefect.embedded.ermrest.matching import contains
-from deriva_ml_prefect.embedded.ermrest.types import json_text
+from deriva_ml_prefect.embedded.ermrest.types import normal_json
 from deriva_ml_prefect.embedded.errors import BadRequest, Conflict
 
 LONGEST_PATTERN: Final = 2000
@@ -175,9 +175,9 @@ def to_single(value: float | str | None) -> float | str | None:
         return float("inf") if value > 0 else float("-inf")
 
 
-def normal_json(text: str | None) -> str | None:
+def print_made_json(text: str | None) -> str | None:
     """JSON that SQLite has put together, as jsonb prints it."""
-    return None if text is None else json_text(json.loads(text))
+    return None if text is None else normal_json(text)
 
 
 FUNCTIONS: Final = (
@@ -202,6 +202,6 @@ FUNCTIONS: Final = (
     Function("whole_sum", 2, whole_sum),
     Function("mean_of_integers", 3, mean_of_integers),
     Function("to_single", 1, to_single),
-    Function("normal_json", 1, normal_json),
+    Function("print_made_json", 1, print_made_json),
     Function("find_bin", 4, find_bin),
 )

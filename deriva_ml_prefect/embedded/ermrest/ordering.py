@@ -31,7 +31,7 @@ def order_zoned_time(stored: str | None) -> str | None:
     return None if number is None else _whole_key(number).hex()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def order_json(stored: str | None) -> str | None:
     """Objects are larger than arrays, then booleans, numbers, texts and null; longer ones are larger than shorter."""
     if stored is None or stored == "[]":

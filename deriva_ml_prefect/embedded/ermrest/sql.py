@@ -27,7 +27,7 @@ from deriva_ml_prefect.embedded.ermrest.plan import (
     PathPlan,
     ReadPlan,
 )
-from deriva_ml_prefect.embedded.ermrest.types import Stored, is_float, is_integer, is_json
+from deriva_ml_prefect.embedded.ermrest.types import JSONS, Stored, is_float, is_integer, is_json
 
 MOST_LISTED = 500
 """Longer lists travel as one JSON parameter."""
@@ -163,7 +163,7 @@ def _compare(writer: Writer, part: Compare) -> str:
     name, kind = reference(part.column), part.column.type
     joined = "AND" if part.every else "OR"
     if kind.is_array:
-        member = order_form(kind.base or kind, "value")
+        member = order_form(kind.base or kind, _JSON_MEMBER if kind.scalar in JSONS else "value")
         values = [order_form(kind.base or kind, writer.bind(value)) for value in part.values]
         if part.operator == "=":
             found = [f"EXISTS (SELECT 1 FROM json_each({name}) WHERE {member} = {value})" for value in values]
@@ -176,6 +176,18 @@ def _compare(writer: Writer, part: Compare) -> str:
     compared = order_form(kind, name)
     parts = [f"{compared} {part.operator} {order_form(kind, writer.bind(value))}" for value in part.values]
     return "(" + balanced(joined, parts) + ")"
+
+
+_JSON_MEMBER = (
+    "(CASE type WHEN 'null' THEN NULL WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' "
+    "WHEN 'object' THEN value WHEN 'array' THEN value ELSE json_quote(value) END)"
+)
+"""A member of an array of JSON, in json_each, as JSON text."""
+
+
+def equal_form(kind: Type, expression: str) -> str:
+    """SQL for what makes values equal or not in groups: a key, where different texts are equal."""
+    return order_form(kind, expression) if kind.scalar in ("interval", "jsonb") else expression
 
 
 def order_form(kind: Type, expression: str) -> str:
@@ -246,7 +258,7 @@ def csv_form(kind: Type, expression: str, *, arrays_as_json: bool = False) -> st
         return array_json(kind, expression) if arrays_as_json else f"print_array({expression}, '{kind.scalar}')"
     scalar = kind.scalar
     if kind.name == MADE_JSON:
-        return f"normal_json({expression})"
+        return f"print_made_json({expression})"
     if scalar == "boolean":
         return f"(CASE {expression} WHEN 1 THEN 't' WHEN 0 THEN 'f' END)"
     if scalar in ("float4", "float8"):
@@ -319,7 +331,7 @@ def _aggregate(writer: Writer, expression: Aggregate) -> str:
     if function == "cnt":
         return f"count({name})"
     if function == "cnt_d":
-        return f"count(DISTINCT {name})"
+        return f"count(DISTINCT {equal_form(column.type, name)})"
     if function in ("array", "array_d"):
         distinct = "DISTINCT " if function == "array_d" else ""
         return f"(CASE WHEN count(*) THEN json_group_array({distinct}{json_form(column.type, name)}) END)"
@@ -361,7 +373,10 @@ def group_clause(plan: ReadPlan, expressions: Sequence[str]) -> str:
         key = _shortest_key(plan.path.table)
         return " GROUP BY " + ", ".join(f"s{plan.path.current}.{column.physical}" for column in key)
     if plan.grouping == "keys":
-        return " GROUP BY " + ", ".join(expressions[: plan.keys])
+        keys = zip(plan.outputs, expressions[: plan.keys], strict=False)
+        return " GROUP BY " + ", ".join(
+            text if isinstance(output.expression, Bin) else equal_form(output.type, text) for output, text in keys
+        )
     return ""
 
 

@@ -87,11 +87,17 @@ def _ordered(value: Any) -> Any:
         return [_ordered(member) for member in value]
     if isinstance(value, str) and not (value.isascii() and "\0" not in value):
         _check_text(value)
-    elif isinstance(value, float):
-        if not isfinite(value):
+    elif isinstance(value, float | Decimal):
+        if not (_is_short(value) if isinstance(value, Decimal) else isfinite(value)):
             raise BadRequest("A number in JSON is out of range.")
-        return value or 0.0
+        return value or abs(value)
     return value
+
+
+def _is_short(value: Decimal) -> bool:
+    """Whether PostgreSQL's numeric type has room for it."""
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -16383 and value.adjusted() < 131072
 
 
 def _check_text(value: str) -> None:
@@ -109,7 +115,24 @@ def _print_json(value: Any) -> str:
         return "{" + ", ".join(members) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(_print_json(member) for member in value) + "]"
-    return format(Decimal(repr(value)), "f") if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float | Decimal):
+        return format(Decimal(str(value)), "f")
+    return json.dumps(value, ensure_ascii=False)
+
+
+def normal_json(text: str) -> str:
+    """JSON text as jsonb prints it, its numbers digit by digit.
+
+    Raises ValueError for what is no JSON, or what jsonb cannot hold.
+    """
+    try:
+        return _print_json(_ordered(json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)))
+    except (RecursionError, BadRequest) as error:
+        raise ValueError(str(error)) from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def text_of_json(value: Any) -> str | None:
@@ -171,17 +194,6 @@ def parse_text(text: str) -> str:
     return text
 
 
-def parse_json(text: str) -> str:
-    try:
-        return json_text(json.loads(text, parse_constant=_refuse_constant))
-    except (RecursionError, BadRequest) as error:
-        raise ValueError(str(error)) from None
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 def parse_uuid(text: str) -> str:
     if not _UUID.fullmatch(text):
         raise ValueError(f"{text!r:.80} is not a UUID")
@@ -196,8 +208,8 @@ _PARSERS: Final[dict[str, Callable[[str], Stored]]] = {
     "boolean": parse_boolean,
     "float4": parse_float4,
     "float8": parse_float8,
-    "json": parse_json,
-    "jsonb": parse_json,
+    "json": normal_json,
+    "jsonb": normal_json,
     "uuid": parse_uuid,
     "date": parse_date,
     "timestamp": parse_timestamp,
