@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from deriva_ml_prefect.catalog.connection import Catalog
-from deriva_ml_prefect.catalog.rows import Row, get_rows, insert_rows
+from deriva_ml_prefect.catalog.rows import Row, get_rows, insert_missing_rows
 from deriva_ml_prefect.catalog.urls import any_of, batches_of_values, table_name
 from deriva_ml_prefect.exceptions import (
     DerivaMLCatalogConflict,
@@ -35,19 +35,15 @@ def insert_feature_rows(catalog: Catalog, feature: FeatureDefinition, rows: Sequ
     wanted: dict[Key, Row] = {}
     for row in rows:
         full = {**row, feature.feature_name_column: feature.name}
-        key = tuple(full.get(column) for column in key_columns)
-        if _differences(feature, wanted.setdefault(key, full), full):
+        key = tuple(map(full.get, key_columns))
+        if (other := wanted.setdefault(key, full)) is not full and _differences(feature, other, full):
             raise DerivaMLValidationError(
                 f"Feature {feature.name}: two different values for {_shown(key_columns, key)}. "
                 "One execution says one thing about one row: leave one of them out."
             )
-    stored = insert_rows(
-        catalog, (feature.schema, feature.table), list(wanted.values()), skip_conflicts=True, repeatable=True
-    )
-    present = {tuple(row[column] for column in key_columns) for row in stored}
-    held = {key: row for key, row in wanted.items() if key not in present}
-    if held:
-        _compare_held(catalog, feature, key_columns, held)
+    inserted = insert_missing_rows(catalog, (feature.schema, feature.table), list(wanted.values()))
+    if inserted < len(wanted):
+        _compare_held(catalog, feature, key_columns, wanted)
     return len(wanted)
 
 
@@ -98,7 +94,7 @@ def natural_key(catalog: Catalog, feature: FeatureDefinition) -> tuple[str, ...]
 def _compare_held(
     catalog: Catalog, feature: FeatureDefinition, key_columns: Sequence[str], held: Mapping[Key, Row]
 ) -> None:
-    """Compare rows that were left out of an insert with those that the catalog has in their place."""
+    """Compare rows of which some were left out of an insert with those that the catalog has."""
     executions = list(dict.fromkeys(row[feature.execution_column] for row in held.values()))
     found: dict[Key, Row] = {}
     for batch in batches_of_values(executions):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -83,24 +85,9 @@ def insert_rows(
     """
     if not rows:
         return []
-    query = []
-    if skip_conflicts:
-        query.append("onconflict=skip")
-    if defaults:
-        query.append(f"defaults={column_list(defaults)}")
-    if nondefaults:
-        query.append(f"nondefaults={column_list(nondefaults)}")
-    path = catalog.path(f"entity/{table_name(*ref)}" + (f"?{'&'.join(query)}" if query else ""))
-    check_values(rows)
-    as_csv = len(rows) > JSON_ROWS and _fit_csv(rows)
-    size = CSV_ROWS if as_csv else JSON_ROWS
+    path = _insert_path(catalog, ref, skip_conflicts=skip_conflicts, defaults=defaults, nondefaults=nondefaults)
     stored: list[Row] = []
-    for start in range(0, len(rows), size):
-        batch = rows[start : start + size]
-        if as_csv:
-            body, kind = _csv(catalog, ref, batch, defaults, nondefaults), "text/csv"
-        else:
-            body, kind = encode_json([dict(row) for row in batch]), "application/json"
+    for body, kind in _bodies(catalog, ref, rows, defaults, nondefaults):
         answer = catalog.client.request(
             "POST",
             path,
@@ -111,6 +98,67 @@ def insert_rows(
         )
         stored += answer.json()
     return stored
+
+
+def insert_missing_rows(catalog: Catalog, ref: Ref, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Insert the rows that hit no unique key, and give their number; the others are left out. Repeatable.
+
+    As `insert_rows` with `skip_conflicts`, for many rows of which only the number is wanted. Fewer than were given
+    means: some were there, or the answer is not whole. Then read back what must be there.
+    """
+    path = _insert_path(catalog, ref, skip_conflicts=True)
+    count = 0
+    for body, kind in _bodies(catalog, ref, rows):
+        as_json = kind == "application/json"
+        answer = catalog.client.request(
+            "POST",
+            path,
+            headers={"Content-Type": kind, "Accept": kind},
+            content=body,
+            idempotent=True,
+            want_json=as_json,
+        )
+        if answer.looks_html:
+            raise answer.not_json()
+        count += len(answer.json()) if as_json else _count_csv(answer.content)
+    return count
+
+
+def _count_csv(content: bytes) -> int:
+    """Rows below a line of names: line ends outside of quotes."""
+    return max(sum(part.count(b"\n") for part in content.split(b'"')[::2]) - 1, 0)
+
+
+def _insert_path(
+    catalog: Catalog, ref: Ref, *, skip_conflicts: bool, defaults: Sequence[str] = (), nondefaults: Sequence[str] = ()
+) -> str:
+    query = []
+    if skip_conflicts:
+        query.append("onconflict=skip")
+    if defaults:
+        query.append(f"defaults={column_list(defaults)}")
+    if nondefaults:
+        query.append(f"nondefaults={column_list(nondefaults)}")
+    return catalog.path(f"entity/{table_name(*ref)}" + (f"?{'&'.join(query)}" if query else ""))
+
+
+def _bodies(
+    catalog: Catalog,
+    ref: Ref,
+    rows: Sequence[Mapping[str, Any]],
+    defaults: Sequence[str] = (),
+    nondefaults: Sequence[str] = (),
+) -> Iterator[tuple[bytes, str]]:
+    """Rows as bodies of requests, each with its content type; many scalars as CSV, all else as JSON."""
+    if len(rows) > JSON_ROWS and _fit_csv(rows):
+        for start in range(0, len(rows), CSV_ROWS):
+            batch = rows[start : start + CSV_ROWS]
+            yield _csv(catalog, ref, batch, defaults, nondefaults), "text/csv"
+        return
+    check_values(rows)
+    for start in range(0, len(rows), JSON_ROWS):
+        batch = rows[start : start + JSON_ROWS]
+        yield encode_json([dict(row) for row in batch]), "application/json"
 
 
 def insert_with_rid(
@@ -264,21 +312,40 @@ def _csv(
         for name in table.columns
         if name in nondefaults or (name not in SYSTEM_COLUMNS and name not in set(defaults))
     ]
-    lines = [",".join(_cell(name) for name in columns)]
-    lines += [",".join(_cell(row.get(name)) for name in columns) for row in rows]
+    out = io.StringIO()
+    writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(
+        [
+            _WRITTEN[value] if value is None or value is True or value is False else value
+            for value in map(row.get, columns)
+        ]
+        for row in rows
+    )
+    text = out.getvalue()
+    if any(part in text for part in ("\0", "nan", "inf")):
+        # perhaps only inside a text
+        check_values(rows)
     try:
-        return ("\n".join(lines) + "\n").encode()
+        return text.encode()
     except UnicodeEncodeError:
         raise DerivaMLValidationError(
             f"A text for {ref[0]}:{ref[1]} is not valid Unicode (a lone surrogate). Correct the value."
         ) from None
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return '"' + value.replace('"', '""') + '"'
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value)
+class _Unquoted:
+    """What csv.writer takes for a number, and so writes without quotes."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __float__(self) -> float:
+        raise TypeError(f"{self.text!r} is only to be written")
+
+
+_WRITTEN = {None: _Unquoted(""), True: _Unquoted("true"), False: _Unquoted("false")}
+"""How CSV has what is neither text nor number: null is nothing at all, while an empty text is two quotes."""

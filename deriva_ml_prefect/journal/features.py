@@ -1,22 +1,37 @@
-"""Feature values that are staged: rows of JSON, sent only after the assets that they may refer to."""
+"""Feature values that are staged: rows of JSON, sent only after the assets that they may refer to.
+
+Values lie in batches: what was staged together is one, or several when it is much, and a batch has the status of all
+its values. The view `execution_state__feature_records` shows each value with its status.
+"""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from deriva_ml_prefect.journal.store import Journal, now
+from deriva_ml_prefect.exceptions import DerivaMLValidationError
+from deriva_ml_prefect.journal.queries import sql
+from deriva_ml_prefect.journal.store import Journal
 from deriva_ml_prefect.values.rid import RID
+
+BATCH_ROWS = 10_000
+"""Values in one batch, at most."""
+
+Staged = tuple[str, str]
+"""Key of the target row, and the record as JSON with its keys in order."""
 
 
 @dataclass(frozen=True)
-class StagedRow:
-    stage_id: int
-    record: Mapping[str, Any]
-    """Column → value; a path of a staged asset is still a path."""
+class Batch:
+    """Values of one feature by their stage ids, both ends included."""
+
+    first: int
+    last: int
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -42,30 +57,67 @@ class StagedFeature:
 def add_features(
     journal: Journal,
     rid: RID,
-    rows: Iterable[tuple[str, Mapping[str, Any]]],
+    rows: Iterable[Staged],
     *,
     feature_table: str,
     feature_name: str,
     target_table: str,
-) -> None:
-    """Stage (target key, record) pairs of one feature in one transaction, durable on return."""
-    common = {
+) -> int:
+    """Stage values of one feature, all or none, durable on return; the number of those that were not staged before.
+
+    A value like the one that is staged for its target is the same one; another is DerivaMLValidationError. The journal
+    is locked while `rows` is read.
+    """
+    named = {
         "execution_rid": rid,
         "feature_table": feature_table,
         "feature_name": feature_name,
         "target_table": target_table,
-        "now": now(),
     }
-    journal.write_many(
-        "insert_feature",
-        ({**common, "target": target, "record_json": json.dumps(record, sort_keys=True)} for target, record in rows),
+    given = iter(rows)
+    added = 0
+    with journal.transaction():
+        journal.write("insert_feature", **named)
+        found = journal.row("select_feature", execution_rid=rid, feature_table=feature_table)
+        assert found is not None
+        feature = int(found["number"])
+        while part := list(islice(given, BATCH_ROWS)):
+            added += _add_batch(journal, feature, part, f"Feature {feature_name} of {target_table}")
+    return added
+
+
+def _add_batch(journal: Journal, feature: int, part: Sequence[Staged], called: str) -> int:
+    before = _last_stage_id(journal)
+    connection = journal.connection
+    changes = connection.total_changes
+    connection.executemany(
+        sql("insert_feature_value"),
+        ({"feature": feature, "target": target, "record_json": text} for target, text in part),
     )
+    added = connection.total_changes - changes
+    if added < len(part):
+        _refuse_others(journal, feature, part, called)
+    if added:
+        journal.write(
+            "insert_feature_batch", feature=feature, first=before + 1, last=_last_stage_id(journal), rows=added
+        )
+    return added
 
 
-def staged_targets(journal: Journal, rid: RID, feature_table: str) -> dict[str, dict[str, Any]]:
-    """What is staged already for a feature: target key → record."""
-    rows = journal.rows("select_staged_targets", execution_rid=rid, feature_table=feature_table)
-    return {row["target"]: json.loads(row["record_json"]) for row in rows}
+def _last_stage_id(journal: Journal) -> int:
+    row = journal.row("select_last_feature_value")
+    return int(row[0]) if row else 0
+
+
+def _refuse_others(journal: Journal, feature: int, part: Sequence[Staged], called: str) -> None:
+    """Some targets had a value before: it must be the same."""
+    for target, text in part:
+        row = journal.row("select_feature_value", feature=feature, target=target)
+        if row is not None and json.loads(row["record_json"]) != json.loads(text):
+            raise DerivaMLValidationError(
+                f"{called} {target} is staged twice with different values: {row['record_json']} and {text}. "
+                "One execution gives one value for a target."
+            )
 
 
 def count_unsent(journal: Journal, rid: RID) -> int:
@@ -82,18 +134,25 @@ def summarize(journal: Journal, rid: RID) -> list[StagedFeature]:
     return [StagedFeature(*key, rows) for key, rows in counts.items()]
 
 
-def unsent_rows(journal: Journal, rid: RID, feature_table: str, *, after: int, limit: int) -> list[StagedRow]:
-    """The next values of a feature that are not in the catalog, in the order of staging, past stage id `after`."""
-    rows = journal.rows(
-        "select_unsent_features", execution_rid=rid, feature_table=feature_table, after=after, limit=limit
-    )
-    return [StagedRow(row["stage_id"], json.loads(row["record_json"])) for row in rows]
+def unsent_batches(journal: Journal, rid: RID, feature_table: str, *, most: int = BATCH_ROWS) -> Iterator[Batch]:
+    """What of a feature is not in the catalog, in the order of staging; small batches joined up to `most` rows."""
+    joined: Batch | None = None
+    for row in journal.rows("select_unsent_batches", execution_rid=rid, feature_table=feature_table):
+        if joined is not None and joined.rows + row["rows"] > most:
+            yield joined
+            joined = None
+        joined = Batch(
+            joined.first if joined else row["first"], row["last"], (joined.rows if joined else 0) + row["rows"]
+        )
+    if joined is not None:
+        yield joined
 
 
-def rows_between(journal: Journal, rid: RID, feature_table: str, first: int, last: int) -> list[StagedRow]:
-    """The values of one batch, by stage id, both ends included."""
-    rows = journal.rows("select_feature_range", execution_rid=rid, feature_table=feature_table, first=first, last=last)
-    return [StagedRow(row["stage_id"], json.loads(row["record_json"])) for row in rows]
+def records_between(journal: Journal, rid: RID, feature_table: str, first: int, last: int) -> list[dict[str, Any]]:
+    """The values between two stage ids, both included: column → value; a path of a staged asset is still a path."""
+    row = journal.row("select_feature_range", execution_rid=rid, feature_table=feature_table, first=first, last=last)
+    records: list[dict[str, Any]] = json.loads(row[0]) if row else []
+    return records
 
 
 def rows_of_targets(journal: Journal, rid: RID, feature_table: str, targets: Sequence[str]) -> list[KeptRow]:

@@ -25,3 +25,8 @@ def sql(name: str) -> str:
 def schema() -> str:
     """The statements that make an empty journal."""
     return files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+
+
+def change_from(version: int) -> str:
+    """The statements that bring a journal of an older version to the next one."""
+    return files(__package__).joinpath(f"from_version_{version}.sql").read_text(encoding="utf-8")

@@ -61,21 +61,42 @@ CREATE TABLE execution_state__assets (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX assets_status ON execution_state__assets (execution_rid, status);
 
-CREATE TABLE execution_state__feature_records (
-    stage_id      INTEGER PRIMARY KEY AUTOINCREMENT,
+CREATE TABLE execution_state__features (      -- features that an execution stages values of
+    number        INTEGER PRIMARY KEY,
     execution_rid TEXT NOT NULL,
     feature_table TEXT NOT NULL,              -- <schema>.<table>
     feature_name  TEXT NOT NULL,
     target_table  TEXT NOT NULL,
-    target        TEXT NOT NULL,              -- key of the target row
-    record_json   TEXT NOT NULL,
-    status        TEXT NOT NULL,              -- Pending, Uploaded, Failed
-    error         TEXT,
-    created_at    TEXT NOT NULL,
-    uploaded_at   TEXT
+    UNIQUE (execution_rid, feature_table)
 ) STRICT;
-CREATE INDEX feature_records_target ON execution_state__feature_records (execution_rid, feature_table, target);
-CREATE INDEX feature_records_status ON execution_state__feature_records (execution_rid, status, feature_table, stage_id);
+
+CREATE TABLE execution_state__feature_values (
+    stage_id    INTEGER PRIMARY KEY,
+    feature     INTEGER NOT NULL,
+    target      TEXT NOT NULL,                -- key of the target row
+    record_json TEXT NOT NULL,
+    UNIQUE (feature, target)
+) STRICT;
+
+CREATE TABLE execution_state__feature_batches ( -- values staged together, which share what became of them
+    feature     INTEGER NOT NULL,
+    first       INTEGER NOT NULL,             -- their stage ids, both ends included
+    last        INTEGER NOT NULL,
+    rows        INTEGER NOT NULL,
+    status      TEXT NOT NULL,                -- Pending, Uploaded, Failed
+    error       TEXT,
+    created_at  TEXT NOT NULL,
+    uploaded_at TEXT,
+    PRIMARY KEY (feature, first)
+) STRICT, WITHOUT ROWID;
+
+CREATE VIEW execution_state__feature_records AS -- each staged value with what became of it, to be looked at
+SELECT v.stage_id, f.execution_rid, f.feature_table, f.feature_name, f.target_table, v.target, v.record_json,
+    b.status, b.error, b.created_at, b.uploaded_at
+FROM execution_state__feature_values AS v
+JOIN execution_state__features AS f ON f.number = v.feature
+JOIN execution_state__feature_batches AS b ON b.feature = v.feature AND b.first = (
+    SELECT max(first) FROM execution_state__feature_batches WHERE feature = v.feature AND first <= v.stage_id);
 
 CREATE TABLE execution_state__effects (
     execution_rid TEXT NOT NULL,

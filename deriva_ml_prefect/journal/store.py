@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
-from deriva_ml_prefect.journal.queries import schema, sql
+from deriva_ml_prefect.journal.queries import change_from, schema, sql
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "journal.db"
 _NETWORK_FILE_SYSTEMS = {
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "gpfs", "lustre", "beegfs", "fuse.sshfs", "9p", "ceph",
@@ -149,14 +149,15 @@ def _connect(path: Path) -> Journal:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the schema in an empty file; refuse one that this version does not know."""
+    """Make the schema in an empty file, bring an older one up to it, refuse one that this version does not know."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            for statement in schema().split(";\n"):
-                if statement.strip():
-                    connection.execute(statement)
+        if version < SCHEMA_VERSION:
+            for script in [schema()] if version == 0 else map(change_from, range(version, SCHEMA_VERSION)):
+                for statement in script.split(";\n"):
+                    if statement.strip():
+                        connection.execute(statement)
             connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     except BaseException:
         connection.execute("ROLLBACK")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from deriva_ml_prefect.ml.asset_file import AssetFacts, AssetFilePath
 from deriva_ml_prefect.ml.bag import DatasetBag
 from deriva_ml_prefect.ml.current import use_execution
 from deriva_ml_prefect.ml.dataset import Dataset
-from deriva_ml_prefect.ml.feature import FeatureRecord
+from deriva_ml_prefect.ml.feature import Feature, FeatureRecord
 from deriva_ml_prefect.ml.metrics_log import log_metrics
 from deriva_ml_prefect.phases import checkpoint, download, lifecycle, make_dataset, remind, run, stage
 from deriva_ml_prefect.phases.add_files import add_files
@@ -224,18 +225,12 @@ class Execution(KnowsAbsent):
 
     def add_features(self, features: Iterable[FeatureRecord]) -> int:
         """Stage feature values, all of one feature; they are inserted at the upload. The number given."""
-        records = list(features)
-        if not records:
+        given = iter(features)
+        first = next(given, None)
+        if first is None:
             raise ValueError("add_features() was given no records.")
-        named = {type(record).feature.definition.qualified: type(record).feature for record in records}
-        if len(named) > 1:
-            shown = ", ".join(sorted(f"{f.target_table}.{f.feature_name}" for f in named.values()))
-            raise DerivaMLValidationError(
-                f"One call of add_features() takes one feature, and these were given: {shown}. Call it once for each."
-            )
-        (feature,) = named.values()
-        rows = (record.model_dump(exclude={"RCT"}, exclude_none=True) for record in records)
-        return stage.stage_features(self.context, feature.definition, rows)
+        feature = type(first).feature
+        return stage.stage_features(self.context, feature.definition, _plain_records(feature, chain([first], given)))
 
     def staged(self) -> Staged:
         """What is staged, to be looked at before it is committed to the catalog."""
@@ -384,3 +379,15 @@ class Execution(KnowsAbsent):
             file.asset_table, file.file_name, file.asset_types, file.metadata, file.description, file.rid
         )
         return AssetFilePath.of(file.path, facts, describe, unregister)
+
+
+def _plain_records(feature: Feature, records: Iterable[FeatureRecord]) -> Iterator[dict[str, Any]]:
+    """Columns and values of records, which must all be of this feature."""
+    for record in records:
+        other = type(record).feature
+        if other is not feature and other.definition.qualified != feature.definition.qualified:
+            shown = ", ".join(sorted(f"{f.target_table}.{f.feature_name}" for f in (feature, other)))
+            raise DerivaMLValidationError(
+                f"One call of add_features() takes one feature, and these were given: {shown}. Call it once for each."
+            )
+        yield record.model_dump(exclude={"RCT"}, exclude_none=True)

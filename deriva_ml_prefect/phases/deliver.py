@@ -31,6 +31,9 @@ RECEIPT_SECONDS = 0.25
 """Receipts of bytes may wait so long to be stored together: without one, the bytes are found in the store."""
 LARGE = 1 << 20
 """Bytes from which a receipt is stored at once."""
+FIRST_OF_BYTES = 1
+FIRST_OF_ROWS = 2
+"""How many at once at first: while the server inserts rows, the next ones are read and written out here."""
 WORK_OF_A_REQUEST = 65_536
 """Bytes that take about as long as the request around them."""
 
@@ -79,6 +82,10 @@ def _pause_and_look(
     return [item for item in known if item is not None]
 
 
+def _is_bytes(item: Planned) -> bool:
+    return item.effect.order is Order.bytes
+
+
 class _HeldBack(Exception):
     """The effect was not sent, because others showed that it cannot succeed now."""
 
@@ -104,6 +111,7 @@ class _Pass:
             outcomes = run_parallel(
                 pending,
                 self.send_one,
+                first_width=FIRST_OF_BYTES if any(_is_bytes(item) for item in pending) else FIRST_OF_ROWS,
                 overloads=lambda: self.client.overloads,
                 work=lambda item: 1 + item.effect.size / WORK_OF_A_REQUEST,
             )
@@ -126,7 +134,7 @@ class _Pass:
             self.note_fault(error)
             raise
         self.faults_in_a_row = 0
-        self.receipts.add(receipt, at_once=item.effect.order is not Order.bytes or item.effect.size >= LARGE)
+        self.receipts.add(receipt, at_once=not _is_bytes(item) or item.effect.size >= LARGE)
         self.teller.finished(item)
         return receipt
 

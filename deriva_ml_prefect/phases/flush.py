@@ -13,9 +13,6 @@ from deriva_ml_prefect.phases.deliver import deliver
 from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.values.effects import Effect, Order
 
-ROWS_AT_ONCE = 10_000
-"""Feature rows in one request."""
-
 
 def flush_features(context: Context, options: UploadOptions = UploadOptions()) -> Context:  # noqa: B008 (frozen)
     """Insert every staged feature value that is not in the catalog.
@@ -55,19 +52,14 @@ def flush_features(context: Context, options: UploadOptions = UploadOptions()) -
 
 def _plan(context: Context, feature: StagedFeature) -> Iterator[Effect]:
     """Batches of the values that are not in the catalog, named by their ends."""
-    journal = journal_of(context)
-    after = 0
-    while rows := journal_features.unsent_rows(
-        journal, context.rid, feature.feature_table, after=after, limit=ROWS_AT_ONCE
-    ):
-        first, last = rows[0].stage_id, rows[-1].stage_id
+    for batch in journal_features.unsent_batches(journal_of(context), context.rid, feature.feature_table):
         payload = {
             "kind": "feature_rows",
             "feature_table": feature.feature_table,
             "feature_name": feature.feature_name,
             "target_table": feature.target_table,
-            "first": first,
-            "last": last,
+            "first": batch.first,
+            "last": batch.last,
         }
-        yield Effect(f"features/{feature.feature_table}/{first:012d}-{last:012d}", Order.feature_rows, payload)
-        after = last
+        key = f"features/{feature.feature_table}/{batch.first:012d}-{batch.last:012d}"
+        yield Effect(key, Order.feature_rows, payload)

@@ -143,13 +143,12 @@ def _send_feature_rows(context: Context, planned: Planned, options: UploadOption
     payload = planned.effect.payload
     catalog, journal = catalog_of(context), journal_of(context)
     feature = features.lookup_feature(catalog, payload["target_table"], payload["feature_name"])
-    staged = journal_features.rows_between(
+    rows = journal_features.records_between(
         journal, context.rid, payload["feature_table"], payload["first"], payload["last"]
     )
     asset_columns = [column.name for column in feature.columns if column.kind == "asset"]
     by_path = _uploaded_by_path(context) if asset_columns else {}
-    rows = [dict(row.record) for row in staged]
-    for row in rows:
+    for row in rows if asset_columns else ():
         for column in asset_columns:
             row[column] = by_path.get(row.get(column), row.get(column))
     present = features.insert_feature_rows(catalog, feature, rows)

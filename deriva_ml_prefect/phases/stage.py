@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import to_json
 
 from deriva_ml_prefect.catalog import assets, vocabulary
 from deriva_ml_prefect.exceptions import DerivaMLInvalidTerm, DerivaMLReadOnlyError, DerivaMLValidationError
@@ -23,11 +25,11 @@ from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, entry_of, journal_of
 from deriva_ml_prefect.phases.scrubbing import clean_prose
 from deriva_ml_prefect.transfer.hashing import copy_and_hash, hash_file
-from deriva_ml_prefect.values.columns import check_text, check_value
+from deriva_ml_prefect.values.columns import check_of, check_text, check_value
 from deriva_ml_prefect.values.names import MLVocab
 from deriva_ml_prefect.values.objects import check_filename
 from deriva_ml_prefect.values.records import AssetTable, FeatureDefinition
-from deriva_ml_prefect.values.rid import check_rid
+from deriva_ml_prefect.values.rid import RID, check_rid
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 logger = logging.getLogger(__name__)
@@ -150,6 +152,9 @@ def _check_regular(path: Path) -> None:
         raise DerivaMLValidationError(f"{path} may not be read by this user.")
 
 
+_SCALARS = frozenset({str, int, float, bool})
+
+
 def _plain(value: Any) -> Any:
     """A metadata value as JSON has it; paths and enumeration members become text."""
     if value is None or isinstance(value, (bool, int, float)):
@@ -211,44 +216,61 @@ def describe_file(
     return changed
 
 
+@naming_disk_errors()
 def stage_features(context: Context, feature: FeatureDefinition, records: Iterable[Mapping[str, Any]]) -> int:
-    """Stage values of one feature, durable on return; the number given.
+    """Stage values of one feature, all or none, durable on return; the number given.
 
     A value equal to one that is staged already for the same target is one; a different one is DerivaMLValidationError.
     """
     _check_open(context)
-    journal = journal_of(context)
-    table = f"{feature.schema}.{feature.table}"
-    types = {column.name: column.typename for column in feature.columns}
-    with journal.transaction():
-        staged = journal_features.staged_targets(journal, context.rid, table)
-        fresh: list[tuple[str, Mapping[str, Any]]] = []
-        count = 0
-        for record in records:
+    count = 0
+    # a file, so that neither memory nor a lock on the journal is held while the caller's records are made
+    with tempfile.TemporaryFile("w+", dir=context.folder, encoding="utf-8", newline="\n") as spool:
+        for target, text in _as_staged(context.rid, feature, records):
             count += 1
-            plain = {name: _plain(value) for name, value in record.items()}
-            for name, value in plain.items():
-                check_value(types.get(name, ""), value, f"{feature.name}.{name}")
-            plain[feature.execution_column] = context.rid
-            target = check_rid(str(plain[feature.target_column]), f"{feature.name}.{feature.target_column}")
-            before = staged.get(target)
-            if before is None:
-                fresh.append((target, plain))
-                staged[target] = plain
-            elif before != plain:
-                raise DerivaMLValidationError(
-                    f"Feature {feature.name} of {feature.target_table} {target} is staged twice with different values: "
-                    f"{json.dumps(before)} and {json.dumps(plain)}. One execution gives one value for a target."
-                )
+            spool.write(f"{target}\t{text}\n")
+        spool.seek(0)
         journal_features.add_features(
-            journal,
+            journal_of(context),
             context.rid,
-            fresh,
-            feature_table=table,
+            (_split(line) for line in spool),
+            feature_table=f"{feature.schema}.{feature.table}",
             feature_name=feature.name,
             target_table=feature.target_table,
         )
     return count
+
+
+def _split(line: str) -> journal_features.Staged:
+    target, _, text = line.rstrip("\n").partition("\t")
+    return target, text
+
+
+def _as_staged(
+    rid: RID, feature: FeatureDefinition, records: Iterable[Mapping[str, Any]]
+) -> Iterator[journal_features.Staged]:
+    """Records as the journal keeps them; DerivaMLValidationError for a value that the catalog would not give back."""
+    checks = {column.name: (check_of(column.typename), column.typename) for column in feature.columns}
+    fixed = {feature.execution_column: rid, feature.feature_name_column: feature.name}
+    known = frozenset({*checks, *fixed, feature.target_column})
+    order = sorted(known)
+    target_column = feature.target_column
+    for record in records:
+        given = {**record, **fixed}
+        for name, (check, typename) in checks.items():
+            value = given.get(name)
+            if value is None:
+                continue
+            if type(value) not in _SCALARS:
+                value = given[name] = _plain(value)
+            if check(value):
+                check_value(typename, value, f"{feature.name}.{name}")
+        if not given.keys() <= known:
+            unknown = ", ".join(sorted(given.keys() - known))
+            raise DerivaMLValidationError(f"Feature {feature.name} has no column {unknown}. Nothing was staged.")
+        target = check_rid(str(given[target_column]), f"{feature.name}.{target_column}")
+        # keys in order, so that equal values are equal texts
+        yield target, to_json({name: given[name] for name in order if name in given}).decode()
 
 
 def seal_file(context: Context, file: StagedFile) -> StagedFile:

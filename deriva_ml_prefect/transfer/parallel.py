@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from deriva_ml_prefect.transfer.width import Width
+from deriva_ml_prefect.transfer.width import FIRST_WIDTH, Width
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -34,18 +34,21 @@ def run_parallel(
     jobs: Sequence[Job],
     worker: Callable[[Job], Result],
     *,
+    first_width: int = FIRST_WIDTH,
     width_limit: int = WIDEST,
     overloads: Callable[[], int] | None = None,
     work: Callable[[Job], float] | None = None,
 ) -> list[Outcome[Job, Result]]:
     """Call `worker` for every job in threads; outcomes come in the order of the jobs, and one failure hides no other.
 
-    `overloads` counts the server's overload answers so far (`HttpClient.overloads`); a rise halves the width. `work`
-    says how much a job is, where they differ: jobs that take ten times as long tell nothing of the width.
+    It begins with `first_width` at once. `overloads` counts the server's overload answers so far
+    (`HttpClient.overloads`); a rise halves the width. `work` says how much a job is, where they differ: jobs that take
+    ten times as long tell nothing of the width.
     """
     if not jobs:
         return []
-    run = _Run(list(jobs), worker, max(1, width_limit), overloads or (lambda: 0), work or (lambda _: 1.0))
+    width = Width(min(max(1, width_limit), len(jobs)), time.monotonic(), first=first_width)
+    run = _Run(list(jobs), worker, width, overloads or (lambda: 0), work or (lambda _: 1.0))
     return run.all()
 
 
@@ -54,18 +57,17 @@ class _Run(Generic[Job, Result]):
         self,
         jobs: list[Job],
         worker: Callable[[Job], Result],
-        limit: int,
+        width: Width,
         overloads: Callable[[], int],
         work: Callable[[Job], float],
     ) -> None:
         self.jobs = jobs
         self.worker = worker
-        self.limit = min(limit, len(jobs))
         self.overloads = overloads
         self.work = work
         self.outcomes: list[Outcome[Job, Result] | None] = [None] * len(jobs)
         self.next = 0
-        self.width = Width(self.limit, time.monotonic())
+        self.width = width
         self.active = 0
         self.stop: BaseException | None = None
         self.changed = threading.Condition()

@@ -78,6 +78,8 @@ def _wrong_text(value: Any) -> str | None:
         return "is no text: give it as one"
     if "\0" in value:
         return "holds a NUL character, which the catalog cannot store"
+    if value.isascii():
+        return None
     try:
         value.encode()
     except UnicodeEncodeError:

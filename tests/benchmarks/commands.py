@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -73,6 +72,7 @@ def fill_home(home: Path, executions: int, rows: int) -> None:
     """A home whose one workspace knows executions of one catalog, with feature values staged over them."""
     from deriva_ml_prefect.config.settings import load_settings
     from deriva_ml_prefect.journal import executions as journal_executions
+    from deriva_ml_prefect.journal import features
     from deriva_ml_prefect.journal.store import open_journal
     from deriva_ml_prefect.values.address import Address
 
@@ -89,12 +89,11 @@ def fill_home(home: Path, executions: int, rows: int) -> None:
                 description=f"Run {number}",
                 configuration={"description": f"Run {number}"},
             )
-    with closing(sqlite3.connect(home / inside / "journal.db")) as connection, connection:
-        connection.execute(
-            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?) "
-            "INSERT INTO execution_state__feature_records "
-            "(execution_rid, feature_table, feature_name, target_table, target, record_json, status, created_at) "
-            "SELECT printf('1-%04X', i % ?), 'lab.Image_Grade', 'Grade', 'Image', printf('2-%X', i), "
-            'printf(\'{"Image": "2-%X", "Grade": "Good"}\', i), \'Pending\', \'2026-01-01T00:00:00+00:00\' FROM n',
-            (rows, executions),
-        )
+            features.add_features(
+                journal,
+                f"1-{number:04X}",
+                ((f"2-{n:X}", f'{{"Grade":"Good","Image":"2-{n:X}"}}') for n in range(rows // executions)),
+                feature_table="lab.Image_Grade",
+                feature_name="Grade",
+                target_table="Image",
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLUploadError, DerivaMLValidationError
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.ml.feature import FeatureRecord
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 Begin = Callable[..., Execution]
@@ -153,3 +154,21 @@ def test_value_changed_after_it_was_inserted_is_refused(ml: DerivaML, subjects: 
 def test_values_need_an_execution(ml: DerivaML) -> None:
     with pytest.raises(DerivaMLException, match=r"exe\.add_features"):
         ml.add_features([])
+
+
+def test_values_may_come_one_by_one(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
+    """From a generator that itself writes to the journal: nothing is locked meanwhile, and all or none are staged."""
+    score = ml.feature_record_class("Subject", "Score")
+    exe = begin()
+
+    def values(last: float) -> Iterator[FeatureRecord]:
+        for number, rid in enumerate(subjects):
+            exe.asset_file_path("Image", f"{last}-{number}.png").write_bytes(b"x")
+            yield score(Subject=rid, Score=last if rid == subjects[-1] else 0.5)
+
+    assert exe.add_features(values(0.5)) == len(subjects)
+    assert exe.add_features(values(0.5)) == len(subjects)
+    with pytest.raises(DerivaMLValidationError, match="staged twice"):
+        exe.add_features(values(0.25))
+    assert exe.staged().features == {"Subject.Score": len(subjects)}
+    assert len(exe.staged().files) == 2 * len(subjects)

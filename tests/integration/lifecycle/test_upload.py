@@ -122,7 +122,7 @@ def test_delivering_again_without_receipts_changes_nothing(
         journal.connection.execute(
             f"UPDATE execution_state__assets SET status = 'pending', rid = NULL, url = NULL {where}", rid
         )
-        journal.connection.execute(f"UPDATE execution_state__feature_records SET status = 'Pending' {where}", rid)
+        journal.connection.execute("UPDATE execution_state__feature_batches SET status = 'Pending'")
         journal.connection.execute("UPDATE execution_state__executions SET uploaded_at = NULL WHERE rid = ?", rid)
     exe.upload_execution_outputs(clean_folder=False)
     assert rows_of(exe) == before

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deriva_ml_prefect.exceptions import DerivaMLValidationError
 from deriva_ml_prefect.journal import effects, executions, features, files, flow_runs, inputs, manifest
 from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.journal.store import Journal
@@ -81,18 +84,64 @@ def test_registering_a_name_again_makes_it_pending(journal: Journal) -> None:
     assert (again.status, again.rid, again.description) == ("pending", None, "anew")
 
 
+def stage(journal: Journal, values: dict[str, float], rid: str = "1-A") -> int:
+    rows = [(target, json.dumps({"Subject": target, "Score": score})) for target, score in values.items()]
+    return features.add_features(
+        journal, rid, rows, feature_table="lab.T", feature_name="Score", target_table="Subject"
+    )
+
+
 def test_features(journal: Journal) -> None:
-    rows = [(f"1-S{i}", {"Subject": f"1-S{i}", "Score": i / 3}) for i in range(5)]
-    features.add_features(journal, "1-A", rows, feature_table="lab.T", feature_name="Score", target_table="Subject")
-    first = features.unsent_rows(journal, "1-A", "lab.T", after=0, limit=2)
-    assert [row.record["Score"] for row in first] == [0, 1 / 3]
-    ends = (first[0].stage_id, first[1].stage_id)
-    features.mark_uploaded(journal, "1-A", "lab.T", *ends)
-    features.mark_failed(journal, "1-A", "lab.T", ends[0], ends[1] + 1, "refused")
+    assert stage(journal, {"1-S0": 0, "1-S1": 1 / 3}) == 2
+    assert stage(journal, {"1-S2": 2 / 3}) == 1
+    assert stage(journal, {"1-S3": 1, "1-S4": 4 / 3}) == 2
+    assert stage(journal, {"1-S0": 7}, rid="1-B") == 1
+    first, second, third = features.unsent_batches(journal, "1-A", "lab.T", most=2)
+    assert [batch.rows for batch in (first, second, third)] == [2, 1, 2]
+    (joined,) = features.unsent_batches(journal, "1-A", "lab.T")
+    assert (joined.first, joined.last, joined.rows) == (first.first, third.last, 5)
+    features.mark_uploaded(journal, "1-A", "lab.T", first.first, first.last)
+    features.mark_failed(journal, "1-A", "lab.T", first.first, second.last, "refused")
     (summary,) = features.summarize(journal, "1-A")
     assert summary.rows == {"Uploaded": 2, "Failed": 1, "Pending": 2}
     assert features.count_unsent(journal, "1-A") == 3
-    assert [row.record for row in features.rows_between(journal, "1-A", "lab.T", *ends)] == [r for _, r in rows[:2]]
+    records = features.records_between(journal, "1-A", "lab.T", first.first, first.last)
+    assert records == [{"Subject": "1-S0", "Score": 0}, {"Subject": "1-S1", "Score": 1 / 3}]
+    seen = journal.connection.execute(
+        "SELECT target, status, error FROM execution_state__feature_records WHERE execution_rid = '1-A' ORDER BY target"
+    ).fetchall()
+    assert [tuple(row) for row in seen] == [
+        ("1-S0", "Uploaded", None),
+        ("1-S1", "Uploaded", None),
+        ("1-S2", "Failed", "refused"),
+        ("1-S3", "Pending", None),
+        ("1-S4", "Pending", None),
+    ]
+
+
+def test_a_value_is_staged_once_and_never_changed(journal: Journal) -> None:
+    stage(journal, {"1-S0": 0.5, "1-S1": 0.25})
+    assert stage(journal, {"1-S1": 0.25, "1-S2": 1}) == 1
+    with pytest.raises(DerivaMLValidationError, match=r"Score of Subject 1-S0 is staged twice.*0\.5.*0\.75"):
+        stage(journal, {"1-S3": 1, "1-S0": 0.75})
+    assert features.count_unsent(journal, "1-A") == 3
+    # in the same call too, and across batches of it
+    with pytest.raises(DerivaMLValidationError, match="staged twice"):
+        features.add_features(
+            journal,
+            "1-A",
+            [("1-T", "[1]"), *((f"1-T{n}", "[1]") for n in range(features.BATCH_ROWS)), ("1-T", "[2]")],
+            feature_table="lab.T",
+            feature_name="Score",
+            target_table="Subject",
+        )
+    assert features.count_unsent(journal, "1-A") == 3
+
+
+def test_much_is_several_batches(journal: Journal) -> None:
+    count = features.BATCH_ROWS + 1
+    assert stage(journal, {f"1-S{n}": n for n in range(count)}) == count
+    assert [batch.rows for batch in features.unsent_batches(journal, "1-A", "lab.T")] == [features.BATCH_ROWS, 1]
 
 
 def test_effects_keep_their_receipt_while_their_payload_stays(journal: Journal) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
-from deriva_ml_prefect.journal import queries
+from deriva_ml_prefect.journal import features, queries
 from deriva_ml_prefect.journal.executions import list_executions, read_execution
 from deriva_ml_prefect.journal.store import SCHEMA_VERSION, Journal, close_journals, is_on_network, open_journal
 
@@ -133,3 +133,65 @@ def _parameters(statement: str) -> list[str]:
 
 def test_local_folder_is_not_on_a_network(tmp_path: Path) -> None:
     assert not is_on_network(tmp_path)
+
+
+VERSION_1 = """
+DROP VIEW execution_state__feature_records;
+DROP TABLE execution_state__features;
+DROP TABLE execution_state__feature_values;
+DROP TABLE execution_state__feature_batches;
+CREATE TABLE execution_state__feature_records (
+    stage_id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    execution_rid TEXT NOT NULL,
+    feature_table TEXT NOT NULL,
+    feature_name  TEXT NOT NULL,
+    target_table  TEXT NOT NULL,
+    target        TEXT NOT NULL,
+    record_json   TEXT NOT NULL,
+    status        TEXT NOT NULL,
+    error         TEXT,
+    created_at    TEXT NOT NULL,
+    uploaded_at   TEXT
+) STRICT;
+CREATE INDEX feature_records_target ON execution_state__feature_records (execution_rid, feature_table, target);
+CREATE INDEX feature_records_status ON execution_state__feature_records (
+    execution_rid, status, feature_table, stage_id);
+PRAGMA user_version=1;
+"""
+"""What makes a journal of version 1 out of an empty one."""
+
+
+def test_staged_values_of_a_journal_of_version_1_are_kept(tmp_path: Path) -> None:
+    open_journal(tmp_path)
+    close_journals()
+    kept = [
+        ("1-A", "lab.T", "Score", "Subject", "1-S0", '{"Score": 0}', "Uploaded", None, "then", "later"),
+        ("1-A", "lab.U", "Grade", "Subject", "1-S0", '{"Grade": "x"}', "Pending", None, "then", None),
+        ("1-A", "lab.T", "Score", "Subject", "1-S1", '{"Score": 1}', "Uploaded", None, "then", "later"),
+        ("1-A", "lab.T", "Score", "Subject", "1-S2", '{"Score": 2}', "Failed", "refused", "then", None),
+        ("1-B", "lab.T", "Score", "Subject", "1-S0", '{"Score": 3}', "Pending", None, "then", None),
+        ("1-A", "lab.T", "Score", "Subject", "1-S3", '{"Score": 4}', "Pending", None, "then", None),
+    ]
+    names = "execution_rid, feature_table, feature_name, target_table, target, record_json, status, error, created_at, "
+    names += "uploaded_at"
+    with sqlite3.connect(tmp_path / "journal.db") as connection:
+        connection.executescript(VERSION_1)
+        connection.executemany(
+            f"INSERT INTO execution_state__feature_records ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", kept
+        )
+    connection.close()
+    journal = open_journal(tmp_path)
+    found = journal.connection.execute(f"SELECT {names} FROM execution_state__feature_records ORDER BY stage_id")
+    assert [tuple(row) for row in found] == kept
+    assert features.count_unsent(journal, "1-A") == 3
+    (rest,) = features.unsent_batches(journal, "1-A", "lab.T")
+    assert [record["Score"] for record in features.records_between(journal, "1-A", "lab.T", rest.first, rest.last)] == [
+        2,
+        4,
+    ]
+    # the same value staged again is the same one, though it was written out differently
+    again = [("1-S3", '{"Score":4}')]
+    assert not features.add_features(
+        journal, "1-A", again, feature_table="lab.T", feature_name="Score", target_table="Subject"
+    )
+    close_journals()
