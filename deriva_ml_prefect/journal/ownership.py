@@ -1,7 +1,8 @@
 """Who may write an execution: a token in the journal and a lock on a file, which the kernel drops when the owner dies.
 
 The lock is a POSIX record lock: a forked child does not inherit it, and it goes with its process, however that ended.
-Such a lock is lost when its process closes any descriptor of the file, so the file is opened here alone.
+Such a lock is lost when its process closes any descriptor of the file, and is worth nothing once the file is deleted:
+the file is opened here alone, and `check_not_taken_over` takes the lock again, or finds that another has it.
 
 Between two machines that share a folder such a lock may say nothing. The note of the owner, `owner.json`, tells its
 machine; its time of change is the owner's last sign of life (`touch`), read by the clock of the file server.
@@ -25,7 +26,7 @@ from typing import Any
 from deriva_ml_prefect.exceptions import DerivaMLOwnershipError
 from deriva_ml_prefect.journal.disk import naming_disk_errors
 from deriva_ml_prefect.journal.executions import read_owner, write_owner
-from deriva_ml_prefect.journal.store import Journal, is_on_network, now
+from deriva_ml_prefect.journal.store import Journal, is_on_network, now, taken_over
 from deriva_ml_prefect.values.rid import RID
 
 LOCK_NAME = "owner.lock"
@@ -53,6 +54,8 @@ class Owner:
 class _Held:
     descriptor: int
     token: str
+    journal: Journal
+    rid: RID
 
 
 _held: dict[tuple[int, Path], _Held] = {}
@@ -80,28 +83,53 @@ def take(journal: Journal, folder: Path, rid: RID, *, heartbeat: float = 0) -> s
         if held:
             return held.token
         folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _open_locked(path, folder, rid)
+        token = str(uuid.uuid4())
+        try:
+            _refuse_other_machine(folder, rid)
+            _write_note(
+                folder,
+                {
+                    "token": token,
+                    "pid": os.getpid(),
+                    "host": socket.gethostname(),
+                    "boot": _boot(),
+                    "since": now(),
+                    "heartbeat": heartbeat,
+                },
+            )
+            write_owner(journal, rid, token)
+        except BaseException:
+            # half taken is not taken: the next attempt begins anew
+            os.close(descriptor)
+            raise
+        journal.owned[rid] = token
+        _held[os.getpid(), path] = _Held(descriptor, token, journal, rid)
+        return token
+
+
+def _open_locked(path: Path, folder: Path, rid: RID) -> int:
+    """A descriptor of the lock file with the lock on it."""
+    while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _lock(descriptor, folder, rid)
-            _refuse_other_machine(folder, rid)
+            if _is_file_at(descriptor, path):
+                return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        held = _Held(descriptor, str(uuid.uuid4()))
-        _held[os.getpid(), path] = held
-        _write_note(
-            folder,
-            {
-                "token": held.token,
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "boot": _boot(),
-                "since": now(),
-                "heartbeat": heartbeat,
-            },
-        )
-        write_owner(journal, rid, held.token)
-        return held.token
+        # deleted in between: a lock on it would exclude nobody
+        os.close(descriptor)
+
+
+def _is_file_at(descriptor: int, path: Path) -> bool:
+    mine = os.fstat(descriptor)
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
 
 
 def _lock(descriptor: int, folder: Path, rid: RID) -> None:
@@ -141,10 +169,25 @@ def release(folder: Path) -> None:
         held = _held.pop((os.getpid(), folder.absolute() / LOCK_NAME), None)
         if held is None:
             return
-        note = _read_note(folder)
-        if note is not None and note["token"] == held.token:
-            _write_note(folder, {**note, "ended": now()})
-        os.close(held.descriptor)
+        held.journal.owned.pop(held.rid, None)
+        try:
+            note = _read_note(folder)
+            if note is not None and note["token"] == held.token:
+                _write_note(folder, {**note, "ended": now()})
+        finally:
+            os.close(held.descriptor)
+
+
+def drop_if_taken_over(journal: Journal, folder: Path, rid: RID) -> None:
+    """Forget an ownership that another process has taken over, so that this one may ask for it again."""
+    token = held_token(folder)
+    if token is None or read_owner(journal, rid) == token:
+        return
+    with _held_lock:
+        held = _held.pop((os.getpid(), folder.absolute() / LOCK_NAME), None)
+        if held is not None:
+            held.journal.owned.pop(rid, None)
+            os.close(held.descriptor)
 
 
 def owns(folder: Path) -> bool:
@@ -161,16 +204,35 @@ def held_token(folder: Path) -> str | None:
 
 def check_not_taken_over(journal: Journal, folder: Path, rid: RID) -> None:
     """Raise DerivaMLOwnershipError when this process took the execution and another one has done so since."""
-    token = held_token(folder)
-    if token is not None and read_owner(journal, rid) != token:
+    path = folder.absolute() / LOCK_NAME
+    with _held_lock:
+        held = _held.get((os.getpid(), path))
+        if held is None:
+            return
+        locked = _lock_again(held, path)
+    if not locked or read_owner(journal, rid) != held.token:
         raise taken_over(rid)
 
 
-def taken_over(rid: RID) -> DerivaMLOwnershipError:
-    return DerivaMLOwnershipError(
-        f"Execution {rid} has been taken over by another process; this one writes nothing more of it. "
-        f"Look at it with `deriva-ml-prefect show {rid}`."
-    )
+def _lock_again(held: _Held, path: Path) -> bool:
+    """Whether the lock is this process's, also where it was lost meanwhile; False when another process has it."""
+    if not _is_file_at(held.descriptor, path):
+        try:
+            fresh = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            # the whole folder is gone: there is nothing left that another could own
+            return True
+        os.close(held.descriptor)
+        held.descriptor = fresh
+    for pause in _PAUSES:
+        try:
+            fcntl.lockf(held.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            # who only looks whether it is locked has it for a moment
+            time.sleep(pause)
+        else:
+            return True
+    return False
 
 
 def touch(folder: Path) -> None:
@@ -252,9 +314,14 @@ def _boot() -> str | None:
 
 @naming_disk_errors()
 def _write_note(folder: Path, note: Mapping[str, Any]) -> None:
-    temporary = folder / f"{NOTE_NAME}.tmp"
-    temporary.write_text(json.dumps(dict(note)), encoding="utf-8")
-    temporary.replace(folder / NOTE_NAME)
+    # machines that share the folder may write at the same time
+    temporary = folder / f"{NOTE_NAME}.{uuid.uuid4().hex}.tmp"
+    try:
+        temporary.write_text(json.dumps(dict(note)), encoding="utf-8")
+        temporary.replace(folder / NOTE_NAME)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _read_note(folder: Path) -> dict[str, Any] | None:

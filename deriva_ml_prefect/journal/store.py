@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
+from deriva_ml_prefect.exceptions import DerivaMLConfigurationError, DerivaMLOwnershipError
 from deriva_ml_prefect.journal.queries import change_from, schema, sql
+from deriva_ml_prefect.values.rid import RID
 
 SCHEMA_VERSION = 2
 FILE_NAME = "journal.db"
@@ -39,6 +40,14 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
+def taken_over(rid: RID) -> DerivaMLOwnershipError:
+    """What an owner is told that is one no more."""
+    return DerivaMLOwnershipError(
+        f"Execution {rid} has been taken over by another process; this one writes nothing more of it. "
+        f"Look at it with `deriva-ml-prefect show {rid}`."
+    )
+
+
 class Journal:
     """An open journal. Threads share it; a forked child opens its own."""
 
@@ -47,6 +56,8 @@ class Journal:
         self.connection = connection
         self.lock = threading.RLock()
         self.depth = 0
+        self.owned: dict[RID, str] = {}
+        """Executions that this process owns, with its token: see `_check_owned`."""
 
     @property
     def workspace(self) -> Path:
@@ -84,12 +95,33 @@ class Journal:
     def write(self, query: str, **values: Any) -> int:
         """Run a writing query by name, durable on return; the number of rows that it touched."""
         with self.transaction():
+            self._check_owned(values)
             return self.connection.execute(sql(query), {"now": now(), **values}).rowcount
 
     def write_many(self, query: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run a writing query for each row, in one transaction."""
         with self.transaction():
-            self.connection.executemany(sql(query), rows)
+            self.connection.executemany(sql(query), self._checked(rows) if self.owned else rows)
+
+    def _checked(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        checked = None
+        for row in rows:
+            if checked != (rid := row.get("execution_rid")):
+                self._check_owned(row)
+                checked = rid
+            yield row
+
+    def _check_owned(self, values: Mapping[str, Any]) -> None:
+        """Refuse what is written of an execution that this process took and another one has taken since.
+
+        Inside the transaction of the write: an owner that slept between looking and writing is refused too.
+        """
+        rid = str(values.get("execution_rid") or values.get("rid"))
+        if rid not in self.owned:
+            return
+        found = self.connection.execute(sql("select_owner"), {"rid": rid}).fetchone()
+        if found is not None and found["owner"] != self.owned[rid]:
+            raise taken_over(rid)
 
     def rows(self, query: str, **values: Any) -> list[sqlite3.Row]:
         """All rows of a reading query."""
@@ -116,9 +148,11 @@ def open_journal(workspace: Path) -> Journal:
     with _open_lock:
         journal = _open.get((os.getpid(), path))
         if journal is None or not path.exists():
+            owned = journal.owned if journal is not None else {}
             if journal is not None:
                 journal.close()
             journal = _open[os.getpid(), path] = _connect(path)
+            journal.owned = owned
         return journal
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from deriva_ml_prefect.ml.deriva_ml import DerivaML
 
 METRICS_FILE = "metrics.jsonl"
+LOOK_SECONDS = 1.0
+"""How often `log_metrics` looks whether it may still write."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Execution(KnowsAbsent):
         self.context = context
         self._current: Any = None
         self._metrics: dict[tuple[int, str], Path] = {}
+        self._looked = 0.0
+        """Monotonic time at which `log_metrics` last saw that it may still write."""
 
     @property
     def execution_rid(self) -> str:
@@ -213,6 +218,10 @@ class Execution(KnowsAbsent):
         null beside a key `<name>_note`.
         """
         path = self._metrics.get((os.getpid(), filename))
+        if path is not None and time.monotonic() > self._looked + LOOK_SECONDS:
+            # not at each call, which takes microseconds: who was taken over from must not write into what is uploaded
+            check_writable(self.context)
+            self._looked = time.monotonic()
         if path is None:
             file = self.metrics_file(filename)
             if file.asset_rid is not None:
@@ -302,6 +311,7 @@ class Execution(KnowsAbsent):
 
     def execution_stop(self) -> None:
         """End the run without a `with` block: status Stopped; InvalidTransitionError unless it runs."""
+        check_writable(self.context)
         check_transition(self.status, ExecutionStatus.Stopped, subject=f"Execution {self.context.rid}")
         run.finish(self.context)
         remind.expect_upload(self.context)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from deriva_ml_prefect.catalog import dialect, executions
-from deriva_ml_prefect.phases.context import Context, catalog_of
+from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable
 from deriva_ml_prefect.values.records import ExecutionRecord
 from deriva_ml_prefect.values.rid import RID
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -45,6 +45,7 @@ class CatalogDoor:
         return executions.read_execution(catalog_of(self.context), self.context.rid)
 
     def write_durations(self, durations: Mapping[str, str]) -> None:
+        check_writable(self.context)
         executions.write_durations(catalog_of(self.context), self.context.rid, durations)
 
     def link_datasets(self, versions: Sequence[tuple[RID, RID | None]]) -> None:

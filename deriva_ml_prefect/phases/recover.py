@@ -45,6 +45,8 @@ def resume(address: Address, rid: RID) -> Context:
 def take_over(address: Address, rid: RID) -> tuple[Context, bool]:
     """Become the owner of an execution, and settle its status; whether its process was gone. Raises as `resume`."""
     context = find_here(address, rid)
+    # whoever took it over from this very process may have ended since
+    ownership.drop_if_taken_over(journal_of(context), context.folder, rid)
     was_dead = not ownership.owns(context.folder)
     hold(context)
     _reconcile(context)

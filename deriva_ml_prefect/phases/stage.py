@@ -23,6 +23,7 @@ from deriva_ml_prefect.journal import manifest
 from deriva_ml_prefect.journal.disk import naming_disk_errors
 from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, entry_of, journal_of
+from deriva_ml_prefect.phases.heartbeat import hold
 from deriva_ml_prefect.phases.scrubbing import clean_prose
 from deriva_ml_prefect.transfer.hashing import copy_and_hash, hash_file
 from deriva_ml_prefect.values.columns import check_of, check_text, check_value
@@ -113,6 +114,8 @@ def _exists(path: Path) -> bool:
 
 def _check_open(context: Context) -> None:
     check_writable(context)
+    # after an upload nobody owns the execution: who adds to it does, unless somebody else has taken it up
+    hold(context)
     status = entry_of(context).status
     if status is ExecutionStatus.Aborted:
         raise DerivaMLReadOnlyError(f"Execution {context.rid} is Aborted: nothing can be added to it.")

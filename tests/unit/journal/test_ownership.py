@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import signal
 import time
@@ -11,11 +13,21 @@ from typing import Any
 
 import pytest
 
-from deriva_ml_prefect.exceptions import DerivaMLOwnershipError
+from deriva_ml_prefect.exceptions import DerivaMLConfigurationError, DerivaMLOwnershipError
 from deriva_ml_prefect.journal import ownership
-from deriva_ml_prefect.journal.executions import read_execution, unsent_steps, write_status
+from deriva_ml_prefect.journal.effects import mark_delivered, plan_effects
+from deriva_ml_prefect.journal.executions import (
+    adopt_status,
+    mark_sent,
+    mark_user_code,
+    merge_facts,
+    read_execution,
+    unsent_steps,
+    write_status,
+)
 from deriva_ml_prefect.journal.store import Journal, open_journal
-from deriva_ml_prefect.values.status import ExecutionStatus
+from deriva_ml_prefect.values.effects import Effect, Order, Receipt
+from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
 Fork = Callable[[Callable[[], None]], Any]
 
@@ -90,3 +102,170 @@ def test_wrong_token_writes_nothing(journal: Journal) -> None:
     entry = read_execution(journal, "1-A")
     assert entry is not None
     assert entry.status is ExecutionStatus.Created
+
+
+def _says(body: Callable[[], object]) -> str:
+    try:
+        body()
+    except DerivaMLOwnershipError as e:
+        return str(e)
+    return "done"
+
+
+def test_lock_that_the_own_process_lost_is_taken_again(journal: Journal, tmp_path: Path, fork: Fork) -> None:
+    """Closing any descriptor of the file gives a POSIX lock back: a program that copies the folder does it."""
+    folder = tmp_path / "1-A"
+    ownership.take(journal, folder, "1-A")
+    (folder / ownership.LOCK_NAME).read_bytes()
+    ownership.check_not_taken_over(journal, folder, "1-A")
+
+    def other() -> None:
+        assert "alive" in _says(lambda: ownership.take(open_journal(journal.workspace), folder, "1-A"))
+
+    assert fork(other).wait() == 0
+    ownership.release(folder)
+
+
+def test_lock_that_was_lost_and_taken_is_another_owners(journal: Journal, tmp_path: Path, fork: Fork) -> None:
+    folder, ready, go_on = tmp_path / "1-A", tmp_path / "ready", tmp_path / "go on"
+    ownership.take(journal, folder, "1-A")
+    (folder / ownership.LOCK_NAME).read_bytes()
+
+    def other() -> None:
+        ownership.take(open_journal(journal.workspace), folder, "1-A")
+        ready.touch()
+        while not go_on.exists():
+            time.sleep(0.01)
+
+    process = fork(other)
+    while not ready.exists():
+        time.sleep(0.01)
+    assert "taken over" in _says(lambda: ownership.check_not_taken_over(journal, folder, "1-A"))
+    with pytest.raises(DerivaMLOwnershipError, match="taken over"):
+        merge_facts(journal, "1-A", {"late": True})
+    go_on.touch()
+    assert process.wait() == 0
+    ownership.release(folder)
+    owner = ownership.owner_of(folder)
+    assert owner is not None
+    assert owner.pid == process.pid  # the note is the later owner's: giving back what was lost does not touch it
+
+
+def test_deleted_lock_file_makes_no_second_owner(journal: Journal, tmp_path: Path, fork: Fork) -> None:
+    """It comes back at the owner's next write or sign of life; who was quicker is the owner, and the first is told."""
+    folder = tmp_path / "1-A"
+    ownership.take(journal, folder, "1-A")
+    (folder / ownership.LOCK_NAME).unlink()
+    ownership.check_not_taken_over(journal, folder, "1-A")
+
+    def other() -> None:
+        assert "alive" in _says(lambda: ownership.take(open_journal(journal.workspace), folder, "1-A"))
+
+    assert fork(other).wait() == 0
+    (folder / ownership.LOCK_NAME).unlink()
+    taking = fork(lambda: ownership.take(open_journal(journal.workspace), folder, "1-A") and None)
+    assert taking.wait() == 0
+    assert "taken over" in _says(lambda: ownership.check_not_taken_over(journal, folder, "1-A"))
+    ownership.release(folder)
+
+
+def test_lock_on_a_file_that_was_deleted_meanwhile_does_not_count(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, lock = tmp_path / "1-A", ownership.fcntl.lockf
+    deleted: list[int] = []
+
+    def late(descriptor: int, how: int) -> None:
+        lock(descriptor, how)
+        if not deleted:
+            (folder / ownership.LOCK_NAME).unlink()
+            deleted.append(descriptor)
+
+    monkeypatch.setattr(ownership.fcntl, "lockf", late)
+    ownership.take(journal, folder, "1-A")
+    assert (folder / ownership.LOCK_NAME).exists()
+    assert ownership.owns(folder)
+    ownership.release(folder)
+
+
+def test_what_could_not_be_taken_whole_is_not_taken(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk while the owner is noted: the next attempt is one from the start."""
+    folder = tmp_path / "1-A"
+    replace = Path.replace
+
+    def full(path: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(DerivaMLConfigurationError, match="did not take a write"):
+        ownership.take(journal, folder, "1-A")
+    monkeypatch.setattr(Path, "replace", replace)
+    assert not ownership.owns(folder)
+    assert [path.name for path in folder.iterdir()] == [ownership.LOCK_NAME]
+    token = ownership.take(journal, folder, "1-A")
+    write_status(journal, "1-A", ExecutionStatus.Running, None, owner=token)
+    ownership.check_not_taken_over(journal, folder, "1-A")
+    ownership.release(folder)
+
+
+def test_number_of_a_dead_process_that_another_one_has_by_now_is_no_life(journal: Journal, tmp_path: Path) -> None:
+    """The note's process number is this very test's: only the lock says who lives."""
+    folder = tmp_path / "1-A"
+    ownership.take(journal, folder, "1-A")
+    note = (folder / ownership.NOTE_NAME).read_text()
+    ownership.release(folder)
+    (folder / ownership.NOTE_NAME).write_text(note)
+    owner = ownership.owner_of(folder)
+    assert owner is not None
+    assert (owner.pid, owner.alive) == (os.getpid(), False)
+    assert ownership.take(journal, folder, "1-A") != owner.token
+    ownership.release(folder)
+
+
+def test_clock_of_the_machine_does_not_count_for_signs_of_life(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signs are as old as the file server says; this machine's clock is ten minutes fast, then ten slow."""
+    folder = tmp_path / "1-A"
+    ownership.take(journal, folder, "1-A", heartbeat=60)
+    note = json.loads((folder / ownership.NOTE_NAME).read_text())
+    ownership.release(folder)
+    (folder / ownership.NOTE_NAME).write_text(json.dumps({**note, "host": "node17", "boot": "another"}))
+    present = time.time
+    for skew in (600, -600):
+        monkeypatch.setattr(time, "time", lambda skew=skew: present() + skew)
+        owner = ownership.owner_of(folder)
+        assert owner is not None
+        assert owner.alive
+    monkeypatch.undo()
+    os.utime(folder / ownership.NOTE_NAME, (present() - 181, present() - 181))
+    owner = ownership.owner_of(folder)
+    assert owner is not None
+    assert not owner.alive
+
+
+def test_every_write_of_an_owner_that_is_none_any_more_is_refused(journal: Journal, tmp_path: Path) -> None:
+    """Looked at inside the transaction of the write, so there is no moment in between; other executions go on."""
+    folder = tmp_path / "1-A"
+    ownership.take(journal, folder, "1-A")
+    merge_facts(journal, "1-A", {"mine": True})
+    with journal.transaction():
+        journal.connection.execute("UPDATE execution_state__executions SET owner = 'theirs' WHERE rid = '1-A'")
+    receipt = Receipt("bytes/x", {"url": "/hatrac/x:1"})
+    for attempt in (
+        lambda: merge_facts(journal, "1-A", {"late": True}),
+        lambda: mark_sent(journal, "1-A", 1, "Running"),
+        lambda: adopt_status(journal, "1-A", ExecutionStatus.Failed, None, "Failed"),
+        lambda: mark_user_code(journal, "1-A", "finished", Outcome.completed),
+        lambda: mark_delivered(journal, "1-A", [receipt]),
+        lambda: plan_effects(journal, "1-A", [Effect("bytes/x", Order.bytes, {"kind": "bytes"}, 1)]),
+    ):
+        with pytest.raises(DerivaMLOwnershipError, match="taken over"):
+            attempt()
+    entry = read_execution(journal, "1-A")
+    assert entry is not None
+    assert (entry.facts, entry.status, entry.user_code) == ({"mine": True}, ExecutionStatus.Created, "idle")
+    merge_facts(journal, "1-B", {"other": True})
+    ownership.release(folder)
