@@ -1,9 +1,10 @@
 """The web application: takes a request to the service that answers it, and the answer back to the client.
 
-Services are synchronous and run in worker threads; this file does the awaiting. A slow client holds no thread: the
-pieces of an answer are made one at a time, each when the client has taken the one before. Requests are refused that
-name another host than ours (so no web site can lead a browser here under its own name), and changes that a web page
-of another origin asks for.
+Services are synchronous and run in worker threads; this file does the awaiting. A client that takes its answer slowly
+holds no thread: the pieces are made one at a time, each when the client has taken the one before. One that sends a
+large body slowly holds a thread, but of a pool that only large bodies use. Requests are refused that name another host
+than ours (so no web site can lead a browser here under its own name), and changes that a web page of another origin
+asks for.
 """
 
 from __future__ import annotations
@@ -91,12 +92,14 @@ class App:
         self._origins = frozenset(f"{scheme}://{host}" for host in self._hosts for scheme in ("http", "https"))
         self._activity = activity
         self._threads = ThreadPoolExecutor(THREADS, "request")
+        self._senders = ThreadPoolExecutor(THREADS, "sender")
         self._services: dict[str, Service] = {}
         self._loading = threading.Lock()
 
     def close(self) -> None:
         """Wait for the work in hand, then let the services that have a `close` leave in order."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        for threads in (self._senders, self._threads):
+            threads.shutdown(wait=True, cancel_futures=True)
         for service in self._services.values():
             close = getattr(service, "close", None)
             if close is not None:
@@ -127,7 +130,9 @@ class App:
             client = self._identities.find(headers)
             query = scope["query_string"].decode("latin-1")
             request = Request(method, path, query, headers, body, client)
-            response, pieces, first, done = await self._in_thread(self._serve, route, request)
+            threads = self._threads if pump is None else self._senders
+            served = asyncio.get_running_loop().run_in_executor(threads, self._serve, route, request)
+            response, pieces, first, done = await served
         except ClientGone:
             scope_gone = {"type": "http.response.start", "status": 400, "headers": [(b"connection", b"close")]}
             await send(scope_gone)

@@ -58,23 +58,29 @@ class StreamedBody:
 
     async def pump(self, receive: Receive) -> None:
         """Move the body into the buffer; return when it is complete or the client is gone."""
-        while True:
-            await self._room.wait()
-            message = await receive()
+        try:
+            while not (self._gone or self._complete):
+                await self._room.wait()
+                message = await receive()
+                with self._ready:
+                    self._take(message)
+                    self._ready.notify()
+        finally:  # also when the server is leaving: whoever waits for the rest need not wait longer
             with self._ready:
-                if message["type"] == "http.disconnect":
-                    self._gone = True
-                else:
-                    piece = message.get("body", b"")
-                    if piece:
-                        self._pieces.append(piece)
-                        self._waiting += len(piece)
-                    self._complete = not message.get("more_body", False)
-                if self._waiting >= HIGH:
-                    self._room.clear()
+                self._gone = not self._complete
                 self._ready.notify()
-                if self._gone or self._complete:
-                    return
+
+    def _take(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.disconnect":
+            self._gone = True
+            return
+        piece = message.get("body", b"")
+        if piece:
+            self._pieces.append(piece)
+            self._waiting += len(piece)
+        self._complete = not message.get("more_body", False)
+        if self._waiting >= HIGH:
+            self._room.clear()
 
     def chunks(self) -> Iterator[bytes]:
         while True:

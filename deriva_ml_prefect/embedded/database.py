@@ -145,7 +145,7 @@ def connect(path: Path, functions: Sequence[Function], *, must_exist: bool = Fal
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=OFF")
-    connection.execute("PRAGMA temp_store=MEMORY")
+    connection.execute("PRAGMA temp_store=FILE")  # what a statement sorts or keeps aside may be of any size
     connection.execute("PRAGMA cache_size=-16000")
     connection.set_progress_handler(connection.is_late, STEPS_BETWEEN_CHECKS)
     for function in functions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from urllib.parse import quote
 
 import pytest
 from deriva.core.ermrest_model import Column, Table, builtin_types
+
+from deriva_ml_prefect.embedded.database import REQUEST_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +100,26 @@ def test_a_search_without_end_harms_nobody_else(embedded_server: Any, table: str
     assert answers[0].status_code == 400
     assert "Query run time limit exceeded." in answers[0].text
     assert slowest < 2
+
+
+def test_a_slow_reader_is_not_cut_off(own_server: Any) -> None:
+    """The bound is for the work of the query; a client may take longer than that to fetch the rows."""
+    host, port = own_server.url.removeprefix("http://").split(":")
+    with own_server.client() as client, socket.create_connection((host, int(port)), timeout=60) as slow:
+        catalog = "/ermrest/catalog/" + client.post("/ermrest/catalog").json()["id"]
+        client.post(f"{catalog}/schema/S")
+        client.post(f"{catalog}/schema/S/table", json=Table.define("T", [Column.define("t", builtin_types.text)]))
+        rows = "t\n" + ("x" * 2000 + "\n") * 20_000
+        answer = client.post(f"{catalog}/entity/S:T", content=rows, headers={"content-type": "text/csv"})
+        assert answer.status_code == 200
+        head = f"Host: {host}:{port}\r\nAuthorization: Bearer {own_server.token}\r\nAccept: text/csv\r\n"
+        slow.sendall(f"GET {catalog}/attribute/S:T/t HTTP/1.1\r\n{head}Connection: close\r\n\r\n".encode())
+        received = bytearray(slow.recv(1000))
+        time.sleep(REQUEST_SECONDS + 1)
+        while piece := slow.recv(1024 * 1024):
+            received += piece
+    assert received.count(b"x" * 2000) == 20_000
+    assert received.endswith(b"0\r\n\r\n"), "the answer was cut off"
 
 
 def test_ambiguous_expressions_that_end_are_answered(embedded_server: Any, table: str) -> None:

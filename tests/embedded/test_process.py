@@ -209,7 +209,10 @@ def raw(server_url: str) -> socket.socket:
 
 
 def test_slow_clients_hold_nobody_up(embedded_server: Any) -> None:
-    """60 clients that do not read and 60 that do not send their body, and a small request is still answered at once."""
+    """60 clients that do not read, 60 that do not send their small body and 60 that do not send their large one.
+
+    A small request is still answered at once.
+    """
     host = embedded_server.url.removeprefix("http://")
     head = f"Host: {host}\r\nAuthorization: Bearer {embedded_server.token}\r\n"
     with embedded_server.client() as client:
@@ -219,7 +222,9 @@ def test_slow_clients_hold_nobody_up(embedded_server: Any) -> None:
             reader, sender = raw(embedded_server.url), raw(embedded_server.url)
             reader.sendall(f"GET /hatrac/big HTTP/1.1\r\n{head}\r\n".encode())
             sender.sendall(f"PUT /hatrac/slow{i} HTTP/1.1\r\n{head}Content-Length: 1000\r\n\r\nabc".encode())
-            stalled += [reader, sender]
+            large = raw(embedded_server.url)
+            large.sendall(f"PUT /hatrac/large{i} HTTP/1.1\r\n{head}Content-Length: 1000000\r\n\r\nabc".encode())
+            stalled += [reader, sender, large]
         time.sleep(0.5)
         begun = time.monotonic()
         assert client.get("/authn/session").status_code == 200
@@ -231,6 +236,18 @@ def test_slow_clients_hold_nobody_up(embedded_server: Any) -> None:
         assert memory < 400 * 1024 * 1024
         for connection in stalled:
             connection.close()
+
+
+def test_stops_at_once_while_a_body_is_on_its_way(own_server: Any) -> None:
+    host = own_server.url.removeprefix("http://")
+    head = f"Host: {host}\r\nAuthorization: Bearer {own_server.token}\r\n"
+    with raw(own_server.url) as sender, own_server.client() as client:
+        sender.sendall(f"PUT /hatrac/half HTTP/1.1\r\n{head}Content-Length: 1000000\r\n\r\nabc".encode())
+        assert client.get("/authn/session").status_code == 200
+        begun = time.monotonic()
+        own_server.process.send_signal(signal.SIGTERM)
+        assert own_server.process.wait(timeout=60) == 0
+    assert time.monotonic() - begun < 15
 
 
 def test_many_at_once(embedded_server: Any) -> None:

@@ -21,6 +21,7 @@ from deriva_ml_prefect.embedded.ermrest.catalogs import Catalog, Writing
 from deriva_ml_prefect.embedded.ermrest.clock import allocate_column_serials, note_rids
 from deriva_ml_prefect.embedded.ermrest.echo import Echo, add_batch, finish_echo
 from deriva_ml_prefect.embedded.ermrest.input import LARGEST_BODY, read_columns
+from deriva_ml_prefect.embedded.ermrest.input_set import load_input, refuse_equal_rows
 from deriva_ml_prefect.embedded.ermrest.model import Column, Model, Table
 from deriva_ml_prefect.embedded.ermrest.negotiation import form_headers, input_form, negotiate
 from deriva_ml_prefect.embedded.ermrest.preconditions import tagged
@@ -93,23 +94,51 @@ def answer_insert(catalog: Catalog, tree: DataRequest, options: Options, request
 
 def insert_body(change: Change, insertion: Insertion, form: str, body: Spool, echo: Echo) -> None:
     """Insert the rows of a body in this form, and write them to the echo as they are stored."""
-    table = insertion.table
-    before = last_row(change.connection, table)
-    named = [(column.name, column) for column in insertion.given]
-    keys: set[tuple[Stored, ...]] = set()
-    for columns in read_columns(form, body.rewound(), named, [column.name for column in insertion.filled]):
-        change.connection.allow(REQUEST_SECONDS)  # the bound is for a statement, not for a body that gets on
-        refuse_equal(insertion, columns, keys)
-        stored = insert_batch(change, insertion, columns)
-        if stored and not insertion.skip_conflicts:
-            add_batch(echo, stored)
-    check_inserted(change, insertion, before)
+    before = last_row(change.connection, insertion.table)
+    try:
+        is_searched = insert_rows(change, insertion, form, body, None if insertion.skip_conflicts else echo)
+        check_inserted(change, insertion, before)
+    except Conflict:
+        refuse_equal(change, insertion, form, body)  # which is said first
+        raise
+    if is_searched:
+        refuse_equal(change, insertion, form, body)
     finish(change)
     if insertion.skip_conflicts:
-        for piece in render_inserted(change.connection, table, before, echo.form):
+        for piece in render_inserted(change.connection, insertion.table, before, echo.form):
             echo.answer.write(piece)
     else:
         finish_echo(echo)
+
+
+def insert_rows(change: Change, insertion: Insertion, form: str, body: Spool, echo: Echo | None) -> bool:
+    """Insert the rows of a body; returns whether some of them may be equal without a unique index having said so."""
+    named = [(column.name, column) for column in insertion.given]
+    keys = [at for at, column in enumerate(insertion.given) if column.name in _key_names(insertion.table)]
+    given = {column.name for column in insertion.given}
+    is_searched = bool(keys) and not any(given.issuperset(key.columns) for key in insertion.table.keys)
+    for columns in read_columns(form, body.rewound(), named, [column.name for column in insertion.filled]):
+        change.connection.allow(REQUEST_SECONDS)  # the bound is for a statement, not for a body that gets on
+        stored, count = insert_batch(change, insertion, columns)
+        if stored:
+            is_searched = is_searched or count < len(stored[0]) or any(None in columns[at] for at in keys)
+            if echo is not None:
+                add_batch(echo, stored)
+    return is_searched
+
+
+def refuse_equal(change: Change, insertion: Insertion, form: str, body: Spool) -> None:
+    """Raise BadRequest for rows of the body that are equal in all columns of all keys that are given."""
+    names = _key_names(insertion.table)
+    keys = [(column.name, column) for column in insertion.given if column.name in names]
+    if keys:
+        others = [column.name for column in (*insertion.given, *insertion.filled) if column.name not in names]
+        filled = [column.name for column in insertion.filled if column.name in names]
+        refuse_equal_rows(change, load_input(change, form, body, keys, [*others, *filled]), len(keys))
+
+
+def _key_names(table: Table) -> set[str]:
+    return {name for key in table.keys for name in key.columns if key.columns != ("RID",)}
 
 
 def plan_insertion(table: Table, options: Options) -> Insertion:
@@ -147,14 +176,16 @@ def last_row(connection: sqlite3.Connection, table: Table) -> int:
     return int(connection.execute(f"SELECT ifnull(max(rowid), 0) FROM {table.physical}").fetchone()[0])
 
 
-def insert_batch(change: Change, insertion: Insertion, given: Rows) -> Rows:
-    """Insert rows, of which `given` has the values of the given columns; returns those of all the table's columns.
+def insert_batch(change: Change, insertion: Insertion, given: Rows) -> tuple[Rows, int]:
+    """Insert rows, of which `given` has the values of the given columns.
+
+    Returns the values of all the table's columns, and how many rows were inserted: without those that were skipped.
 
     Raises Conflict for nulls and equal keys.
     """
     count = len(given[0]) if given else 0
     if count == 0:
-        return []
+        return [], 0
     table = insertion.table
     values: dict[str, Sequence[Stored]] = {
         column.name: cells for column, cells in zip(insertion.given, given, strict=True)
@@ -174,28 +205,13 @@ def insert_batch(change: Change, insertion: Insertion, given: Rows) -> Rows:
     otherwise = " ON CONFLICT DO NOTHING" if insertion.skip_conflicts else ""
     stored = [values[name] for name in table.columns]
     try:
-        change.connection.executemany(
+        done = change.connection.executemany(
             f"INSERT INTO {table.physical} ({names}) VALUES ({marks}){otherwise}",
             zip(*stored, strict=True),
         )
     except sqlite3.IntegrityError as error:
         raise key_conflict(table, error) from None
-    return stored
-
-
-def refuse_equal(insertion: Insertion, given: Rows, seen: set[tuple[Stored, ...]]) -> None:
-    """Raise BadRequest for rows of the body that are equal in all columns of all keys that are given.
-
-    `seen` has the keys of the batches before, and gets those of this one.
-    """
-    keys = {name for key in insertion.table.keys for name in key.columns if key.columns != ("RID",)}
-    cells = [values for column, values in zip(insertion.given, given, strict=True) if column.name in keys]
-    if not cells:
-        return
-    before = len(seen)
-    seen.update(zip(*cells, strict=True))
-    if len(seen) < before + len(cells[0]):
-        raise BadRequest("Two rows of the body have the same keys.")
+    return stored, done.rowcount
 
 
 def fill_column(change: Change, column: Column, count: int) -> Sequence[Stored]:
@@ -264,10 +280,12 @@ def _settle_rids(change: Change, table: Table, before: int) -> None:
 
 def render_inserted(connection: sqlite3.Connection, table: Table, before: int, form: str) -> Iterable[bytes]:
     """The rows behind `before`, with all their columns."""
-    columns = tuple(table.columns.values())
-    names = ", ".join(f"{column.physical} AS o{i}" for i, column in enumerate(columns))
-    query = Query(f"SELECT {names} FROM {table.physical} WHERE rowid > ?1 ORDER BY rowid", (before,))
-    return render(connection, query, shape_of(table), form)
+    return render(connection, inserted_query(table, before), shape_of(table), form)
+
+
+def inserted_query(table: Table, before: int) -> Query:
+    names = ", ".join(f"{column.physical} AS o{i}" for i, column in enumerate(table.columns.values()))
+    return Query(f"SELECT {names} FROM {table.physical} WHERE rowid > ?1 ORDER BY rowid", (before,))
 
 
 def shape_of(table: Table) -> Shape:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
+from time import monotonic
 
+from deriva_ml_prefect.embedded.database import Connection
 from deriva_ml_prefect.embedded.ermrest.acl import Access, require, require_columns, roles_of, row_rule
 from deriva_ml_prefect.embedded.ermrest.catalogs import Catalog, Reading
 from deriva_ml_prefect.embedded.ermrest.clock import Moment
@@ -50,7 +53,7 @@ def answer_read(catalog: Catalog, at: Moment | None, tree: DataRequest, options:
         headers = (*form_headers(form, options), *tagged(request, reading.revision))
         if second is None:
             return Response(200, headers, first)
-        return Response(200, headers, _stream(stack.pop_all(), first + second, pieces))
+        return Response(200, headers, _stream(stack.pop_all(), reading.connection, first + second, pieces))
 
 
 def _pieces(reading: Reading, plan: ReadPlan, form: str, options: Options) -> Iterator[bytes]:
@@ -59,10 +62,13 @@ def _pieces(reading: Reading, plan: ReadPlan, form: str, options: Options) -> It
     return render(reading.connection, query, shape, form, arrays_as_json=options.arrays == "json")
 
 
-def _stream(stack: ExitStack, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+def _stream(stack: ExitStack, connection: Connection, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    """The pieces; the time that the client takes to fetch them is not counted as the query's."""
     with stack:
-        yield first
-        yield from rest
+        for piece in chain([first], rest):
+            given = monotonic()
+            yield piece
+            connection.deadline += monotonic() - given
 
 
 def restrict_path(model: Model, path: PathPlan, client: Client | None, right: str) -> PathPlan:

@@ -44,20 +44,24 @@ def render(
     """
     if form == CSV:
         return _render_csv(connection, query, shape, arrays_as_json=arrays_as_json)
-    return _render_json(connection, query, shape, as_array=form == JSON)
+    return render_objects(connection, ((query, shape),), as_array=form == JSON)
 
 
-def _render_json(connection: sqlite3.Connection, query: Query, shape: Shape, *, as_array: bool) -> Iterator[bytes]:
-    cursor = connection.execute(query.text, query.parameters)
+def render_objects(
+    connection: sqlite3.Connection, parts: Sequence[tuple[Query, Shape]], *, as_array: bool
+) -> Iterator[bytes]:
+    """Rows of one query after the other as JSON: in one array, or a line each."""
     first = True
-    while rows := cursor.fetchmany(BATCH):
-        objects = json_objects(rows, shape)
-        if as_array:
-            piece = orjson.dumps(objects)
-            yield (b"[" if first else b",\n") + piece[1:-1]
-        else:
-            yield b"\n".join([orjson.dumps(member) for member in objects]) + b"\n"
-        first = False
+    for query, shape in parts:
+        cursor = connection.execute(query.text, query.parameters)
+        while rows := cursor.fetchmany(BATCH):
+            objects = json_objects(rows, shape)
+            if as_array:
+                piece = orjson.dumps(objects)
+                yield (b"[" if first else b",\n") + piece[1:-1]
+            else:
+                yield b"\n".join([orjson.dumps(member) for member in objects]) + b"\n"
+            first = False
     if as_array:
         yield b"[]\n" if first else b"]\n"
 

@@ -349,13 +349,15 @@ def _cast_json_array(column: Column, value: Any) -> str:
 def cast_text_column(column: Column, values: Sequence[str]) -> Sequence[Stored]:
     """Stored forms of one column of a CSV body: an empty text is null, QUOTED_EMPTY the empty text."""
     kind = column.type
+    has_marks = "\0" in "".join(values)
+    texts: Sequence[str | None] = [value or None for value in values]
+    if has_marks:
+        texts = ["" if text == QUOTED_EMPTY else text for text in texts]
     if kind.scalar == "text" and not kind.is_array:
-        cast: Sequence[Stored] = [None if v == "" else ("" if v == QUOTED_EMPTY else v) for v in values]
-        if any("\0" in value for value in cast if isinstance(value, str)):
+        if has_marks and any("\0" in text for text in texts if text):
             raise BadRequest(f"Column {column.name}: the character NUL cannot be stored.")
-        check_domain(kind, cast)
-        return cast
-    texts = [None if v == "" else ("" if v == QUOTED_EMPTY else v) for v in values]
+        check_domain(kind, texts)
+        return texts
     if kind.is_array:
         try:
             return [None if text is None else cast_array(kind, parse_array(text)) for text in texts]

@@ -5,30 +5,30 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count
 
-import orjson
-
-from deriva_ml_prefect.embedded.database import REQUEST_SECONDS
 from deriva_ml_prefect.embedded.ermrest.acl import refusal, require, require_columns
 from deriva_ml_prefect.embedded.ermrest.catalogs import Catalog, Writing
-from deriva_ml_prefect.embedded.ermrest.input import LARGEST_BODY, read_columns
+from deriva_ml_prefect.embedded.ermrest.input import BATCH, LARGEST_BODY
+from deriva_ml_prefect.embedded.ermrest.input_set import load_input, refuse_equal_rows
 from deriva_ml_prefect.embedded.ermrest.insert import (
     SYSTEM,
+    Insertion,
     check_inserted,
     insert_batch,
+    inserted_query,
     last_row,
     only_table,
     plan_insertion,
     render_inserted,
     require_given,
+    shape_of,
 )
 from deriva_ml_prefect.embedded.ermrest.model import Column, Model, Table
 from deriva_ml_prefect.embedded.ermrest.negotiation import CSV, JSON, form_headers, input_form, negotiate
 from deriva_ml_prefect.embedded.ermrest.preconditions import tagged
-from deriva_ml_prefect.embedded.ermrest.representation import Shape, json_objects, render
+from deriva_ml_prefect.embedded.ermrest.representation import Shape, render, render_objects
 from deriva_ml_prefect.embedded.ermrest.resolve_path import find_column
-from deriva_ml_prefect.embedded.ermrest.row_changes import Change, finish, make_empty_set, make_set, update_rows
+from deriva_ml_prefect.embedded.ermrest.row_changes import Change, finish, make_set, update_rows
 from deriva_ml_prefect.embedded.ermrest.sql import Query
 from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Item, Options
 from deriva_ml_prefect.embedded.errors import BadRequest, Conflict
@@ -70,7 +70,8 @@ def answer_update(catalog: Catalog, tree: DataRequest, options: Options, request
             require_update(writing, update)
             in_form = input_form(request)
             change = Change(writing)
-            rows = load_input(change, update, in_form, body)
+            rows = load_input(change, in_form, body, update.inputs)
+            refuse_equal_rows(change, rows, len(update.keys))
             matched = match_rows(change, update, rows)
             update_rows(change, table_of(writing.model, table), matched, _targets(update))
             form = negotiate(request, options, in_form)
@@ -125,21 +126,6 @@ def refuse_system(columns: Iterable[Column], client: Client | None) -> None:
             raise refusal(client, f"The system column {column.name} cannot be changed.")
 
 
-def load_input(change: Change, update: Update, form: str, body: Spool) -> str:
-    """A temporary table of the input: n counts rows, v0.. are the inputs. Raises BadRequest for rows of equal keys."""
-    rows = make_empty_set(change, len(update.inputs))
-    marks = ", ".join("?" * (len(update.inputs) + 1))
-    number = count()
-    for columns in read_columns(form, body.rewound(), update.inputs, ()):
-        change.connection.allow(REQUEST_SECONDS)  # the bound is for a statement, not for a body that gets on
-        change.connection.executemany(f"INSERT INTO {rows} VALUES ({marks})", zip(number, *columns, strict=False))
-    keys = ", ".join(f"v{i}" for i in range(len(update.keys)))
-    twice = change.connection.execute(f"SELECT 1 FROM {rows} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1").fetchone()
-    if twice is not None:
-        raise BadRequest("Two rows of the body have the same keys.")
-    return rows
-
-
 def match_rows(change: Change, update: Update, rows: str) -> str:
     """The set of present rows that the input names, with the input: null keys match null."""
     equal = " AND ".join(f"t.{column.physical} IS i.v{i}" for i, (_, column) in enumerate(update.keys))
@@ -167,35 +153,47 @@ def answer_upsert(catalog: Catalog, tree: DataRequest, options: Options, request
     A new row that breaks one of the keys is dropped without a word. Changed rows are answered as they were given, new
     ones with their system columns.
     """
-    with spool_body(request.body, LARGEST_BODY) as body, catalog.writing(request) as writing:
-        table = only_table(writing.visible, tree.path)
-        require(writing.model, table, writing.client, "insert")
-        require(writing.model, table, writing.client, "update")
-        in_form = input_form(request)
-        table = table_of(writing.model, table)
-        insertion = plan_insertion(
-            table, Options(defaults=options.defaults, nondefaults=options.nondefaults, onconflict="skip")
-        )
-        require_given(writing, insertion)
-        update = plan_upsert(table, insertion.given)
-        change = Change(writing)
-        rows = load_input(change, update, in_form, body)
-        matched = match_rows(change, update, rows)
-        before = last_row(writing.connection, table)
-        missing = writing.connection.execute(
-            f"SELECT {', '.join(f'v{i}' for i in range(len(update.inputs)))} FROM {rows} "
-            f"WHERE n NOT IN (SELECT n FROM {matched}) ORDER BY n"
-        ).fetchall()
-        by_name = dict(zip((column.name for _, column in update.inputs), zip(*missing, strict=True), strict=False))
-        if update.targets:
-            update_rows(change, table, matched, _targets(update))
-        if missing:
-            insert_batch(change, insertion, [by_name[column.name] for column in insertion.given])
-        check_inserted(change, insertion, before)
-        form = negotiate(request, options, in_form)
-        answer = _render_upsert(writing.connection, update, matched, before, form)
-        finish(change)
-        return Response(200, (*form_headers(form, options), *tagged(request, writing.now)), answer)
+    answer = Spool()
+    try:
+        with spool_body(request.body, LARGEST_BODY) as body, catalog.writing(request) as writing:
+            table = only_table(writing.visible, tree.path)
+            require(writing.model, table, writing.client, "insert")
+            require(writing.model, table, writing.client, "update")
+            in_form = input_form(request)
+            table = table_of(writing.model, table)
+            insertion = plan_insertion(
+                table, Options(defaults=options.defaults, nondefaults=options.nondefaults, onconflict="skip")
+            )
+            require_given(writing, insertion)
+            update = plan_upsert(table, insertion.given)
+            change = Change(writing)
+            rows = load_input(change, in_form, body, update.inputs)
+            refuse_equal_rows(change, rows, len(update.keys))
+            matched = match_rows(change, update, rows)
+            before = last_row(writing.connection, table)
+            if update.targets:
+                update_rows(change, table, matched, _targets(update))
+            insert_missing(change, insertion, update, rows, matched)
+            check_inserted(change, insertion, before)
+            form = negotiate(request, options, in_form)
+            for piece in _render_upsert(writing.connection, update, matched, before, form):
+                answer.write(piece)
+            finish(change)
+    except BaseException:
+        answer.close()
+        raise
+    return answer.answer(200, (*form_headers(form, options), *tagged(request, writing.now)))
+
+
+def insert_missing(change: Change, insertion: Insertion, update: Update, rows: str, matched: str) -> None:
+    """Insert the rows of the input that match none that is there."""
+    positions = {column.name: f"v{i}" for i, (_, column) in enumerate(update.inputs)}
+    missing = change.connection.execute(
+        f"SELECT {', '.join(positions[column.name] for column in insertion.given)} FROM {rows} "
+        f"WHERE n NOT IN (SELECT n FROM {matched}) ORDER BY n"
+    )
+    while batch := missing.fetchmany(BATCH):
+        insert_batch(change, insertion, list(zip(*batch, strict=True)))
 
 
 def plan_upsert(table: Table, given: Sequence[Column]) -> Update:
@@ -209,25 +207,18 @@ def plan_upsert(table: Table, given: Sequence[Column]) -> Update:
     return Update(table, keys, targets, tuple(pair for pair in others if pair[0] in SYSTEM))
 
 
-def _render_upsert(connection: sqlite3.Connection, update: Update, matched: str, before: int, form: str) -> bytes:
+def _render_upsert(
+    connection: sqlite3.Connection, update: Update, matched: str, before: int, form: str
+) -> Iterable[bytes]:
     table = update.table
-    names = tuple(name for name, _ in update.shown)
-    types = tuple(column.type for _, column in update.shown)
-    changed = connection.execute(_changed_query(update, matched).text).fetchall() if update.targets else []
-    if not changed:
-        return b"".join(render_inserted(connection, table, before, form))
+    changed = _changed_query(update, matched)
+    if not update.targets or connection.execute(f"SELECT 1 FROM {matched} LIMIT 1").fetchone() is None:
+        return render_inserted(connection, table, before, form)
     if form == CSV:
-        return b"".join(_render_upsert_csv(connection, update, matched, before))
-    objects = json_objects(changed, Shape(names, types))
-    columns = tuple(table.columns.values())
-    added = connection.execute(
-        f"SELECT {', '.join(c.physical for c in columns)} FROM {table.physical} WHERE rowid > ? ORDER BY rowid",
-        (before,),
-    ).fetchall()
-    objects += json_objects(added, Shape(tuple(c.name for c in columns), tuple(c.type for c in columns)))
-    if form == JSON:
-        return orjson.dumps(objects) + b"\n"
-    return b"".join(orjson.dumps(member) + b"\n" for member in objects)
+        return _render_upsert_csv(connection, update, matched, before)
+    shape = Shape(tuple(name for name, _ in update.shown), tuple(column.type for _, column in update.shown))
+    added = (inserted_query(table, before), shape_of(table))
+    return render_objects(connection, ((changed, shape), added), as_array=form == JSON)
 
 
 def _render_upsert_csv(connection: sqlite3.Connection, update: Update, matched: str, before: int) -> Iterable[bytes]:

@@ -27,11 +27,25 @@ COLUMNS: dict[str, list[Any]] = {
     "boolean[]": ["[true, null]", None, "[]", "[false]"],
     "uuid": ["00000000-0000-0000-0000-00000000000a", None, None, None],
 }
+EVEN: dict[str, list[Any]] = {
+    "text": ["50% of %s"] * 4,
+    "ermrest_rct": ["2026-11-23T20:51:37.5+00:00"] * 4,
+    "markdown": [None] * 4,
+    "float8": [0.0, -0.0, 0.0, 0.0],
+    "float4": [2.0, 1e15, -1e16, 1e-7],
+    "int4": [7] * 4,
+    "boolean": [1] * 4,
+}
+NUMBERS: dict[str, list[Any]] = {
+    "float8": [2.0, 0.5, 1e14, None],
+    "int8": [1, 2, 3, 3],
+    "text": ["%", "%s", "%%", "%d"],
+}
 ODD: dict[str, list[Any]] = COLUMNS | {"text": ["", "a\rb", None, '"']}
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("columns", [COLUMNS, ODD, {"text": ["", None, "x", ","]}])
+@pytest.mark.parametrize("columns", [COLUMNS, ODD, EVEN, NUMBERS, {"text": ["", None, "x", ","]}])
 def test_equal_to_reading_the_rows(form: str, columns: dict[str, list[Any]]) -> None:
     connection = sqlite3.connect(":memory:")
     for function in FUNCTIONS:
