@@ -111,19 +111,25 @@ def _load_stream(body: IO[bytes]) -> Iterator[list[Any]]:
 
 def _read_csv(body: IO[bytes], wanted: Sequence[str], ignored: Collection[str]) -> Iterator[list[list[str]]]:
     csv.field_size_limit(LARGEST_FIELD)
-    reader = csv.reader(itertools.chain.from_iterable(_csv_parts(body)), strict=True)
+    header: list[str] = []
+    positions: list[int] = []
+    line = 0
     try:
-        header = next(reader, None)
-        if not header:
-            raise BadRequest("The CSV has no header line.")
-        positions = _find_positions(header, wanted, ignored)
-        while batch := list(itertools.islice(reader, BATCH)):
-            columns = _transpose(batch, len(header), reader.line_num)
-            yield [columns[position] for position in positions]
+        for part in _csv_parts(body):
+            reader = csv.reader(part, strict=True)
+            if not header:
+                header = next(reader, [])
+                positions = _find_positions(header, wanted, ignored)
+            while batch := list(itertools.islice(reader, BATCH)):
+                columns = _transpose(batch, len(header), line + reader.line_num)
+                yield [columns[position] for position in positions]
+            line += reader.line_num
     except UnicodeDecodeError as error:
-        raise BadRequest(f"The CSV is not UTF-8 behind line {reader.line_num}: {error.reason}.") from None
+        raise BadRequest(f"The CSV is not UTF-8 behind line {line}: {error.reason}.") from None
     except csv.Error as error:
-        raise BadRequest(f"The CSV is malformed at line {reader.line_num}: {error}.") from None
+        raise BadRequest(f"The CSV is malformed at line {line + reader.line_num}: {error}.") from None
+    if not header:
+        _find_positions(header, wanted, ignored)
 
 
 def _csv_parts(body: IO[bytes]) -> Iterator[io.StringIO]:
@@ -149,6 +155,8 @@ def _rest_of_field(body: IO[bytes]) -> Iterator[bytes]:
 
 
 def _find_positions(header: list[str], wanted: Sequence[str], ignored: Collection[str]) -> list[int]:
+    if not header:
+        raise BadRequest("The CSV has no header line.")
     if len(set(header)) != len(header):
         raise BadRequest("The header of the CSV names a column twice.")
     known = {*wanted, *ignored}

@@ -21,6 +21,8 @@ from deriva_ml_prefect.embedded.ermrest.sql import MOST_ARGUMENTS, Query, csv_fo
 from deriva_ml_prefect.embedded.ermrest.types import is_float, is_integer, is_json
 
 BATCH: Final = 2000
+FIRST: Final = 100
+PIECE: Final = 1024 * 1024
 _NEVER_QUOTED: Final = ("boolean", "timestamptz", "timestamp", "date", "time", "timetz", "uuid", "float4", "float8")
 _MARKS: Final = ("','", "'\"'", "char(10)", "char(13)")
 """SQL for the characters that make a field need quotes."""
@@ -54,16 +56,23 @@ def render_objects(
     first = True
     for query, shape in parts:
         cursor = connection.execute(query.text, query.parameters)
-        while rows := cursor.fetchmany(BATCH):
+        count = FIRST
+        while rows := cursor.fetchmany(count):
             objects = json_objects(rows, shape)
             if as_array:
-                piece = orjson.dumps(objects)
-                yield (b"[" if first else b",\n") + piece[1:-1]
+                piece = (b"[" if first else b",\n") + orjson.dumps(objects)[1:-1]
             else:
-                yield b"\n".join([orjson.dumps(member) for member in objects]) + b"\n"
+                piece = b"\n".join([orjson.dumps(member) for member in objects]) + b"\n"
+            yield piece
             first = False
+            count = next_count(len(rows), len(piece))
     if as_array:
         yield b"[]\n" if first else b"]\n"
+
+
+def next_count(count: int, size: int) -> int:
+    """How many rows to take next, when `count` of them were `size` bytes: about PIECE, and no leap."""
+    return max(1, min(BATCH, 4 * count, PIECE * count // size))
 
 
 def json_objects(rows: Sequence[tuple[Any, ...]], shape: Shape) -> list[dict[str, Any]]:
@@ -128,8 +137,11 @@ def _render_csv(connection: sqlite3.Connection, query: Query, shape: Shape, *, a
     groups = [fields[start : start + MOST_ARGUMENTS] for start in range(0, len(fields), MOST_ARGUMENTS)]
     line = " || ',' || ".join(f"format('{','.join(['%s'] * len(group))}', {', '.join(group)})" for group in groups)
     cursor = connection.execute(f"SELECT {line} || char(10) FROM ({query.text})", query.parameters)
-    while rows := cursor.fetchmany(BATCH):
-        yield "".join([row[0] for row in rows]).encode()
+    count = FIRST
+    while rows := cursor.fetchmany(count):
+        piece = "".join([row[0] for row in rows]).encode()
+        yield piece
+        count = next_count(len(rows), len(piece))
 
 
 def quote_field(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,20 @@ def test_an_array_in_parts_is_the_same_array(part: int, monkeypatch: pytest.Monk
 def test_a_csv_in_parts_is_the_same_csv(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body_input, "PART", part)
     text = '\ufeffa,b\r\n1,"two\nlines ""quoted"""\n"",é\n3,"\n\n"\n'
-    (columns,) = body_input._read_csv(io.BytesIO(text.encode()), ["a", "b"], ())
-    assert columns == [["1", body_input.QUOTED_EMPTY, "3"], ['two\nlines "quoted"', "é", "\n\n"]]
+    batches = list(body_input._read_csv(io.BytesIO(text.encode()), ["a", "b"], ()))
+    assert [[*chain(*(batch[at] for batch in batches))] for at in (0, 1)] == [
+        ["1", body_input.QUOTED_EMPTY, "3"],
+        ['two\nlines "quoted"', "é", "\n\n"],
+    ]
+
+    for wrong, said in (
+        ("a,b\n1,2\n3\n", "line 3"),
+        ("", "no header"),
+        ("\n1,2\n", "no header"),
+        ('a,b\n1,"2\n', "line 2"),
+    ):
+        with pytest.raises(BadRequest, match=said):
+            list(body_input._read_csv(io.BytesIO(wrong.encode()), ["a", "b"], ()))
 
 
 def test_a_spool_goes_to_a_file_and_comes_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
