@@ -10,11 +10,14 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deriva_ml_prefect.embedded.files import sync_folder
+
+from .running import RunningHashes
 
 INCOMING = "incoming"
 PIECE = 1024 * 1024
@@ -44,6 +47,7 @@ class Contents:
 
     folder: Path
     hashers: ThreadPoolExecutor
+    running: RunningHashes
 
     def path(self, content: str) -> Path:
         return self.folder / content[:2] / content
@@ -92,19 +96,44 @@ class Contents:
             os.fsync(out.fileno())
         sync_folder(self.path(content).parent)
 
-    def write_at(self, content: str, offset: int, pieces: Iterable[bytes]) -> bytes:
-        """Write bytes into a reserved file; they are on disk when this returns their MD5."""
-        md5 = hashlib.md5(usedforsecurity=False)
+    def write_at(self, content: str, offset: int, pieces: Iterable[bytes], *, md5: Any = None) -> None:
+        """Write bytes into a reserved file; they are on disk when this returns. A hash `md5` is fed with them."""
+        running = self.running.take(content, offset)
+        syncing: Future[None] | None = None
         handle = os.open(self.path(content), os.O_WRONLY)
         try:
             for piece in gathered(pieces):
+                passed = offset // SYNC_EVERY != (offset + len(piece)) // SYNC_EVERY
+                if passed and (syncing is None or syncing.done()):
+                    syncing = self.hashers.submit(os.fdatasync, handle)
+                other = self.hashers.submit(running.sha256.update, piece) if running else None
                 _write_all(handle, piece, offset)
                 offset += len(piece)
-                md5.update(piece)
+                if md5 is not None:
+                    md5.update(piece)
+                if running and other:
+                    running.md5.update(piece)
+                    other.result()
+                    running.length = offset
+            if syncing is not None:
+                syncing.result()
             os.fsync(handle)
+        except BaseException:
+            self.running.forget(content)
+            raise
         finally:
+            if syncing is not None:
+                wait([syncing])
             os.close(handle)
-        return md5.digest()
+        if running:
+            self.running.give_back(content, running)
+
+    def written(self, content: str, length: int) -> Written:
+        """Length and hashes of a content that was written in chunks."""
+        running = self.running.finish(content, length)
+        if running is None:
+            return self.measure(content)
+        return Written(length, running.md5.digest(), running.sha256.digest())
 
     def measure(self, content: str) -> Written:
         """Length and hashes of a content, read from disk."""
@@ -155,7 +184,7 @@ def open_contents(folder: Path) -> Contents:
     # a folder that was just made is there after a power loss only when its parent is synced too
     for made in (folder, folder.parent):
         sync_folder(made)
-    return Contents(folder, ThreadPoolExecutor(4, "hash"))
+    return Contents(folder, ThreadPoolExecutor(4, "hash"), RunningHashes())
 
 
 def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:

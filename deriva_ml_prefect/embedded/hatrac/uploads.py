@@ -6,6 +6,7 @@ not recorded, and does not touch one that was recorded before. Finalising needs 
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 from collections.abc import Iterator
@@ -164,8 +165,10 @@ def _put_chunk(store: Store, request: Request, target: Target) -> Response:
     if present:
         _replace_chunk(store, job, position, pieces, stated)
     else:
-        md5 = store.contents.write_at(job.job, position * job.chunk_length, pieces)
-        _refuse_wrong(stated, md5)
+        md5 = hashlib.md5(usedforsecurity=False) if stated else None
+        store.contents.write_at(job.job, position * job.chunk_length, pieces, md5=md5)
+        if md5 is not None:
+            _refuse_wrong(stated, md5.digest())
     with store.database.write() as connection:
         _find(connection, request, target)  # it may be finalised or cancelled by now
         add_chunk(connection, job, position)
@@ -180,6 +183,7 @@ def _replace_chunk(store: Store, job: Job, position: int, pieces: Iterator[bytes
         _refuse_wrong(stated, written.md5)
         with _WRITING, store.contents.incoming(waiting).open("rb") as source:
             whole = iter(lambda: source.read(1024 * 1024), b"")
+            store.contents.running.forget(job.job)
             store.contents.write_at(job.job, position * job.chunk_length, whole)
     finally:
         store.contents.drop_incoming(waiting)
@@ -206,7 +210,7 @@ def _finalise(store: Store, request: Request, target: Target) -> Response:
     with store.database.read() as connection:
         _, job = _find(connection, request, target)
         _require_complete(connection, job)
-    written = store.contents.measure(job.job)
+    written = store.contents.written(job.job, job.content_length)
     wrong = verify(job.metadata, written.md5, written.sha256)
     if wrong:
         raise Conflict(wrong)
