@@ -6,112 +6,14 @@ Each call costs a microsecond or more, so SQL uses them only where nothing built
 from __future__ import annotations
 
 import json
-import re
 import struct
-from functools import lru_cache
 from typing import Final
 
 from deriva_ml_prefect.embedded.database import Function
 from deriva_ml_prefect.embedded.ermrest import dates, ordering, printing
 from deriva_ml_prefect.embedded.ermrest.matching import contains
+from deriva_ml_prefect.embedded.ermrest.regular_expression import translate_regexp
 from deriva_ml_prefect.embedded.ermrest.types import normal_json
-from deriva_ml_prefect.embedded.errors import BadRequest, Conflict
-
-LONGEST_PATTERN: Final = 2000
-_CLASSES: Final = {
-    "alpha": "^\\W\\d_",
-    "digit": "0-9",
-    "alnum": "^\\W_",
-    "upper": "A-Z",
-    "lower": "a-z",
-    "space": "\\s",
-    "blank": " \\t",
-    "punct": "!-/:-@\\[-`{-~",
-    "xdigit": "0-9A-Fa-f",
-    "cntrl": "\\x00-\\x1f\\x7f",
-    "print": "\\x20-\\x7e\\u00a0-\\U0010ffff",
-    "graph": "\\x21-\\x7e\\u00a1-\\U0010ffff",
-    "word": "\\w",
-}
-_ALONE: Final = {"alpha": "A-Za-zÀ-ÖØ-öø-ÿ", "alnum": "0-9A-Za-zÀ-ÖØ-öø-ÿ"}
-"""Where a class stands among other members of a bracket."""
-
-
-@lru_cache(maxsize=512)
-def translate_regexp(pattern: str, fold_case: bool = False) -> re.Pattern[str]:
-    """Compile PostgreSQL's advanced regular expressions as Python's.
-
-    Raises Conflict for what is no regular expression, BadRequest for one that is too long.
-    """
-    if len(pattern) > LONGEST_PATTERN:
-        raise BadRequest(f"A regular expression of more than {LONGEST_PATTERN} characters is not accepted.")
-    if pattern.startswith("***="):
-        return re.compile(re.escape(pattern[4:]), re.IGNORECASE if fold_case else 0)
-    try:
-        return re.compile(_translate(pattern), re.DOTALL | (re.IGNORECASE if fold_case else 0))
-    except (re.error, OverflowError, RecursionError) as error:
-        raise Conflict(f"The text {pattern!r:.200} is not a regular expression: {error}.") from None
-
-
-def _translate(pattern: str) -> str:
-    out: list[str] = []
-    at = 0
-    while at < len(pattern):
-        char = pattern[at]
-        if char == "\\" and at + 1 < len(pattern):
-            out.append(
-                {"m": r"\b(?=\w)", "M": r"\b(?<=\w)", "y": r"\b", "Y": r"\B", "Z": r"\Z"}.get(
-                    pattern[at + 1], pattern[at : at + 2]
-                )
-            )
-            at += 2
-        elif char == "[":
-            end, text = _translate_bracket(pattern, at)
-            out.append(text)
-            at = end
-        elif char == "$":
-            out.append(r"\Z")
-            at += 1
-        elif pattern.startswith("(?", at) and pattern[at + 2 : at + 3] not in (":", "=", "!", "<"):
-            raise re.error("quantifier operand invalid")
-        else:
-            out.append(char)
-            at += 1
-    return "".join(out)
-
-
-def _translate_bracket(pattern: str, start: int) -> tuple[int, str]:
-    at = start + 1
-    negated = pattern.startswith("^", at)
-    at += negated
-    members: list[str] = []
-    classes: list[str] = []
-    first = True
-    while at < len(pattern) and (pattern[at] != "]" or first):
-        first = False
-        if pattern.startswith("[:", at):
-            end = pattern.find(":]", at)
-            name = pattern[at + 2 : end]
-            if end < 0 or name not in _CLASSES:
-                raise re.error("invalid character class")
-            classes.append(name)
-            at = end + 2
-        elif pattern[at] == "\\" and at + 1 < len(pattern):
-            members.append(pattern[at : at + 2])
-            at += 2
-        else:
-            edge = pattern[at] == "-" and (not members or pattern.startswith("-]", at))
-            members.append("\\" + pattern[at] if edge or pattern[at] in "[]&~|" else pattern[at])
-            at += 1
-    if at >= len(pattern):
-        raise re.error("brackets [] not balanced")
-    if len(classes) == 1 and not members:
-        inner = _CLASSES[classes[0]]
-        if inner.startswith("^"):
-            return at + 1, f"[{inner[1:] if negated else inner}]"
-        return at + 1, f"[{'^' if negated else ''}{inner}]"
-    inner = "".join(members) + "".join(_ALONE.get(name, _CLASSES[name]) for name in classes)
-    return at + 1, f"[{'^' if negated else ''}{inner}]"
 
 
 def match_text(pattern: str, text: str | None) -> int | None:

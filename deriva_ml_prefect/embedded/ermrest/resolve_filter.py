@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from deriva_ml_prefect.embedded.ermrest.clock import normalise_rid
-from deriva_ml_prefect.embedded.ermrest.functions import translate_regexp
 from deriva_ml_prefect.embedded.ermrest.model import Model
 from deriva_ml_prefect.embedded.ermrest.plan import (
     Both,
@@ -16,6 +15,7 @@ from deriva_ml_prefect.embedded.ermrest.plan import (
     Negation,
     PathPlan,
 )
+from deriva_ml_prefect.embedded.ermrest.regular_expression import translate_regexp
 from deriva_ml_prefect.embedded.ermrest.resolve_path import PathScope, find_reference, find_source, walk_path
 from deriva_ml_prefect.embedded.ermrest.tree import And, Filter, Not, Or, Path, Predicate
 from deriva_ml_prefect.embedded.ermrest.types import Stored, cast_literal

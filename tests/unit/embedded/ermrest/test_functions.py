@@ -5,10 +5,10 @@ import pytest
 from deriva_ml_prefect.embedded.ermrest.functions import (
     match_text,
     mean_of_integers,
-    translate_regexp,
     whole_sum,
 )
 from deriva_ml_prefect.embedded.ermrest.printing import print_array, print_float, print_single
+from deriva_ml_prefect.embedded.ermrest.regular_expression import translate_regexp
 from deriva_ml_prefect.embedded.errors import BadRequest, Conflict
 
 
