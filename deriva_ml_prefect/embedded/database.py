@@ -32,6 +32,7 @@ class Function:
     name: str
     arguments: int
     call: Callable[..., Any]
+    """A class is an aggregate function: it is made for each group, with `step` for each row and `finalize`."""
     deterministic: bool = True
     may_time_out: bool = False
     """Whether `call` may raise TimeoutError, which ends the request as its time bound does."""
@@ -149,6 +150,9 @@ def connect(path: Path, functions: Sequence[Function], *, must_exist: bool = Fal
     connection.execute("PRAGMA cache_size=-16000")
     connection.set_progress_handler(connection.is_late, STEPS_BETWEEN_CHECKS)
     for function in functions:
+        if isinstance(function.call, type):
+            connection.create_aggregate(function.name, function.arguments, function.call)
+            continue
         call = ending_in_time(connection, function.call) if function.may_time_out else function.call
         connection.create_function(function.name, function.arguments, call, deterministic=function.deterministic)
     return connection

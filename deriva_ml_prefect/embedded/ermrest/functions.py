@@ -13,7 +13,7 @@ from deriva_ml_prefect.embedded.database import Function
 from deriva_ml_prefect.embedded.ermrest import dates, ordering, printing
 from deriva_ml_prefect.embedded.ermrest.matching import contains
 from deriva_ml_prefect.embedded.ermrest.regular_expression import translate_regexp
-from deriva_ml_prefect.embedded.ermrest.types import normal_json
+from deriva_ml_prefect.embedded.ermrest.types import Stored, normal_json
 
 
 def match_text(pattern: str, text: str | None) -> int | None:
@@ -82,7 +82,22 @@ def print_made_json(text: str | None) -> str | None:
     return None if text is None else normal_json(text)
 
 
+class FirstValue:
+    """Aggregate function: the first value that is not null."""
+
+    def __init__(self) -> None:
+        self.value: Stored = None
+
+    def step(self, value: Stored) -> None:
+        if self.value is None:
+            self.value = value
+
+    def finalize(self) -> Stored:
+        return self.value
+
+
 FUNCTIONS: Final = (
+    Function("first_value_of", 1, FirstValue),
     Function("match_text", 2, match_text, may_time_out=True),
     Function("match_folded_text", 2, match_folded_text, may_time_out=True),
     Function("print_float", 1, printing.print_float),

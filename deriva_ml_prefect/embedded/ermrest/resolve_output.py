@@ -16,7 +16,7 @@ from deriva_ml_prefect.embedded.ermrest.plan import (
     ReadPlan,
 )
 from deriva_ml_prefect.embedded.ermrest.resolve_filter import resolve_path
-from deriva_ml_prefect.embedded.ermrest.resolve_path import find_reference, find_source
+from deriva_ml_prefect.embedded.ermrest.resolve_path import find_column, find_reference, find_source
 from deriva_ml_prefect.embedded.ermrest.sql import MADE_JSON
 from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Item, Options, Page
 from deriva_ml_prefect.embedded.ermrest.types import FLOATS, INTEGERS, Stored, cast_bound, cast_literal
@@ -47,6 +47,9 @@ def resolve_read(model: Model, request: DataRequest, options: Options) -> ReadPl
     _refuse_duplicates(plan.outputs)
     if request.resource == "aggregate" and request.page.sort:
         raise BadRequest("An aggregate is one row and cannot be sorted.")
+    if request.resource == "entity":
+        for key in request.page.sort:
+            find_column(path.table, key.name)
     return replace(plan, page=resolve_page(plan.outputs, request.page, options))
 
 

@@ -299,7 +299,8 @@ def array_json(kind: Type, expression: str) -> str:
 def output_expression(writer: Writer, plan: ReadPlan, output: Output) -> str:
     expression = output.expression
     if isinstance(expression, ColumnRef):
-        return reference(expression)
+        is_example = plan.grouping == "keys" and output not in plan.outputs[: plan.keys]
+        return f"first_value_of({reference(expression)})" if is_example else reference(expression)
     if isinstance(expression, Bin):
         return _bin(writer, plan, expression)
     return _aggregate(writer, expression)

@@ -180,3 +180,16 @@ def test_deep_and_broad_requests_that_are_answered(filled: Any) -> None:
         {"id": 1},
         {"id": 2},
     ]
+
+
+def test_a_plain_column_of_a_group_is_its_first_value_that_is_not_null(catalog: Any) -> None:
+    catalog.make_table("T", {"id": "int4!", "g": "text", "v": "float8", "a": "text[]"}, [["id"]])
+    catalog.insert("T", {"id": 1, "g": "x"}, {"id": 2, "g": "x", "v": 0.1, "a": ["p"]}, {"id": 3, "g": "y", "v": 2})
+    found = catalog.rows("/attributegroup/S:T/g;v,a@sort(g)")
+    assert found == [{"g": "x", "v": 0.1, "a": ["p"]}, {"g": "y", "v": 2, "a": None}]
+
+
+def test_an_unknown_sort_key_of_entities_is_an_unknown_column(catalog: Any) -> None:
+    catalog.make_table("T", {"id": "int4!"}, [["id"]])
+    assert catalog.send("GET", "/entity/S:T@sort(nope)").status_code == 409
+    assert catalog.send("GET", "/attribute/S:T/id@sort(nope)").status_code == 400
