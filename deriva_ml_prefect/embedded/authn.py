@@ -34,6 +34,8 @@ from .login import Logins, give_code, take_login
 FILE = "tokens.json"
 LOCK = "tokens.lock"
 OWNER = "owner"
+ADMINISTRATOR = "admin"
+"""The role that the owner has beside its own id: policies name it, deriva-ml's own among them."""
 NAMESPACE = "https://embedded.deriva/"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 LIFETIME = timedelta(days=365)
@@ -49,7 +51,8 @@ def describe(name: str) -> Client:
     """The identity of one token. The owner bears the name of the person who runs the server."""
     identity = client_id(name)
     login, full = _person() if name == OWNER else (name, name)
-    return Client(identity, login, frozenset({identity, "*"}), full, f"{login}@localhost")
+    roles = {identity, "*", ADMINISTRATOR} if name == OWNER else {identity, "*"}
+    return Client(identity, login, frozenset(roles), full, f"{login}@localhost")
 
 
 def _person() -> tuple[str, str]:
@@ -165,9 +168,10 @@ def session_document(client: Client, now: datetime) -> dict[str, Any]:
         "email": client.email,
         "identities": [client.id],
     }
+    others = sorted(client.roles - {client.id, "*"})
     return {
         "client": who,
-        "attributes": [who],
+        "attributes": [who, *({"id": role, "display_name": role} for role in others)],
         "since": now.isoformat(),
         "expires": (now + LIFETIME).isoformat(),
         "seconds_remaining": int(LIFETIME.total_seconds()),

@@ -244,7 +244,8 @@ def alter_foreign_key(draft: Draft, fkey: ForeignKey, document: Json) -> Foreign
     if "acls" in document:
         changed = replace(changed, acls=read_acls(document["acls"], FKEY_ACLS, wildcard=True))
     if "acl_bindings" in document:
-        bindings = read_bindings(document["acl_bindings"], "foreign key", draft.model, table)
+        target = draft.table(fkey.referenced_table)
+        bindings = read_bindings(document["acl_bindings"], "foreign key", draft.model, target)
         changed = replace(changed, acl_bindings=bindings)
     if "on_delete" in document:
         changed = replace(changed, on_delete=read_action(document, "on_delete"))

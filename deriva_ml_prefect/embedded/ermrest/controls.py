@@ -87,8 +87,15 @@ def find_projected_table(
 ) -> Table | None:
     """The table that a projection ends in; None where it starts at a table that is still being made."""
     current = table
+    known = {"base": table}
     for step in steps:
+        if "context" in step:
+            if step["context"] not in known:
+                raise BadRequest(f"ACL binding {name} goes back to {step['context']!r}, which is no alias before it.")
+            current = known[step["context"]]
         link = step.get("inbound") or step.get("outbound")
+        if link is None and not step.keys() & {"filter", "and", "or"}:
+            raise BadRequest(f"An element of the projection of ACL binding {name} is neither a join nor a filter.")
         if link is None or current is None:
             continue
         if not isinstance(link, list) or len(link) != 2:
@@ -100,6 +107,8 @@ def find_projected_table(
             raise Conflict(f"ACL binding {name} follows a foreign key {link} that {current.name} does not have.")
         schema, other = found.table if inbound else found.referenced_table
         current = model.schemas[schema].tables[other]
+        if isinstance(step.get("alias"), str):
+            known[step["alias"]] = current
     return current
 
 

@@ -285,7 +285,7 @@ def add_foreign_key(draft: Draft, document: Json, name: TableName | None = None)
         comment=read_comment(document),
         annotations=read_annotations(document),
         acls=acls,
-        acl_bindings=read_bindings(document.get("acl_bindings"), "foreign key", draft.model, table),
+        acl_bindings=read_bindings(document.get("acl_bindings"), "foreign key", draft.model, target),
     )
     put_table(draft, replace(table, foreign_keys=(*table.foreign_keys, fkey)), instead_of=source)
     check_references(draft.connection, table, fkey, target)

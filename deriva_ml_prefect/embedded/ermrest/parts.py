@@ -194,6 +194,8 @@ def put_part(catalog: Catalog, target: Target, request: Request) -> Response:
         if target.part == "acl":
             return put_acl(element, old, target.key, document)
         table = find_table(draft.model, target)
+        if isinstance(element, ForeignKey):  # its bindings are about rows of the table that it refers to
+            table = draft.table(element.referenced_table)
         return put_binding(draft.model, table, element, old, target.key, document)
 
     stored, now = change_part(catalog, target, request, act)

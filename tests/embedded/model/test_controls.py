@@ -97,3 +97,13 @@ def test_wildcard_only_where_it_lets_nobody_write(pair: Any) -> None:
     assert pair.put(f"{fkey}/acl/insert", ["*"]).status == 200
     assert pair.send("GET", "/schema/S/table/P/key/id/acl").status == 404
     assert pair.send("GET", "/schema/S/acl_binding").status == 404
+
+
+def test_bindings_of_a_foreign_key_name_columns_of_the_table_it_refers_to(pair: Any) -> None:
+    fkey = pair.get("/schema/S/table/C")["foreign_keys"][0]
+    ends = (fkey["foreign_key_columns"][0]["column_name"], fkey["referenced_columns"][0]["column_name"])
+    url = f"/schema/S/table/C/foreignkey/{ends[0]}/reference/S:P/{ends[1]}"
+    binding = {"types": ["insert"], "projection": ["x"], "projection_type": "acl"}
+    assert pair.put(f"{url}/acl_binding/mine", binding).json()["projection"] == ["x"]
+    assert pair.put(url, {"acl_bindings": {"mine": binding}}).json()["acl_bindings"]["mine"]["types"] == ["insert"]
+    assert pair.put(f"{url}/acl_binding/mine", binding | {"projection": [ends[0] + "?"]}).status == 409
