@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
 
 from deriva_ml_prefect.cli.catalog_choice import add_execution, chosen_execution
 
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-
-def add_parser(commands: Subparsers) -> None:
-    text = "give an execution up for good: its status becomes Aborted, its files stay until gc"
-    parser = commands.add_parser(
-        "abort",
-        help=text,
-        description=f"{text}. For an execution of this machine whose process is gone; one that is being uploaded can "
-        "only be resumed.",
+def define(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command, and what it does."""
+    parser.description = (
+        f"{parser.description}. For an execution of this machine whose process is gone; one that is being uploaded "
+        "can only be resumed."
     )
     add_execution(parser)
     parser.add_argument("--reason", default="aborted by the user", help="what the row says (Status_Detail)")

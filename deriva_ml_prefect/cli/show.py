@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from deriva_ml_prefect.cli.catalog_choice import add_execution, chosen_execution
 
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-
-def add_parser(commands: Subparsers) -> None:
-    text = "show what an execution ran, read and made"
-    parser = commands.add_parser("show", help=text, description=text)
+def define(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command, and what it does."""
     add_execution(parser)
     parser.set_defaults(act=_show)
 

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
 
 from deriva_ml_prefect.cli.catalog_choice import add_execution, chosen_execution
 from deriva_ml_prefect.cli.told import emit, tell_error
 
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
-
 SAME, DIFFERS, UNKNOWN = 0, 1, 2
 
 
-def add_parser(commands: Subparsers) -> None:
-    text = "read every object and every row of an execution back, and compare them with their receipts"
-    parser = commands.add_parser(
-        "verify",
-        help=text,
-        description=f"{text}. On a machine whose journal does not know the execution, its rows are compared with the "
-        "objects. Nothing is changed.",
-        epilog="Exit status: 0, all is the same; 1, something differs (a line each); 2, it could not be checked.",
+def define(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command, and what it does."""
+    parser.description = (
+        f"{parser.description}. On a machine whose journal does not know the execution, its rows are compared with the "
+        "objects. Nothing is changed."
     )
+    parser.epilog = "Exit status: 0, all is the same; 1, something differs (a line each); 2, it could not be checked."
     add_execution(parser)
     parser.add_argument(
         "--no-content",

@@ -163,14 +163,3 @@ def merge_facts(journal: Journal, rid: RID, facts: Mapping[str, Any]) -> None:
 def write_workflow(journal: Journal, rid: RID, workflow_rid: RID) -> None:
     """The workflow that the execution runs."""
     journal.write("write_workflow", rid=rid, workflow_rid=workflow_rid)
-
-
-def write_owner(journal: Journal, rid: RID, owner: str | None) -> None:
-    """Make `owner` the only token that may write the status."""
-    journal.write("write_owner", rid=rid, owner=owner)
-
-
-def read_owner(journal: Journal, rid: RID) -> str | None:
-    """The token that may write the status."""
-    row = journal.row("select_owner", rid=rid)
-    return row["owner"] if row else None

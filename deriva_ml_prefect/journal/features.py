@@ -163,12 +163,12 @@ def rows_of_targets(journal: Journal, rid: RID, feature_table: str, targets: Seq
     return [_kept(row) for row in rows]
 
 
-def sent_rows(journal: Journal, rid: RID, feature_table: str, *, after: int, limit: int) -> list[KeptRow]:
-    """The next values of one feature that are in the catalog, past stage id `after`."""
-    rows = journal.rows(
-        "select_sent_features", execution_rid=rid, feature_table=feature_table, after=after, limit=limit
-    )
-    return [_kept(row) for row in rows]
+def sent_rows(journal: Journal, rid: RID, feature_table: str) -> Iterator[list[KeptRow]]:
+    """The values of one feature that are in the catalog, batch by batch, in the order of staging."""
+    of = {"execution_rid": rid, "feature_table": feature_table}
+    for batch in journal.rows("select_sent_batches", **of):
+        rows = journal.rows("select_features_of_batch", first=batch["first"], last=batch["last"], **of)
+        yield [_kept(row) for row in rows]
 
 
 def stage_ids(journal: Journal, rid: RID, feature_table: str) -> range:

@@ -13,10 +13,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 import threading
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -25,7 +23,6 @@ from typing import Any
 
 from deriva_ml_prefect.exceptions import DerivaMLOwnershipError
 from deriva_ml_prefect.journal.disk import naming_disk_errors
-from deriva_ml_prefect.journal.executions import read_owner, write_owner
 from deriva_ml_prefect.journal.store import Journal, is_on_network, now, taken_over
 from deriva_ml_prefect.values.rid import RID
 
@@ -84,7 +81,7 @@ def take(journal: Journal, folder: Path, rid: RID, *, heartbeat: float = 0) -> s
             return held.token
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = _open_locked(path, folder, rid)
-        token = str(uuid.uuid4())
+        token = _new_token()
         try:
             _refuse_other_machine(folder, rid)
             _write_note(
@@ -92,7 +89,7 @@ def take(journal: Journal, folder: Path, rid: RID, *, heartbeat: float = 0) -> s
                 {
                     "token": token,
                     "pid": os.getpid(),
-                    "host": socket.gethostname(),
+                    "host": os.uname().nodename,
                     "boot": _boot(),
                     "since": now(),
                     "heartbeat": heartbeat,
@@ -130,6 +127,24 @@ def _is_file_at(descriptor: int, path: Path) -> bool:
     except FileNotFoundError:
         return False
     return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _new_token() -> str:
+    # it loads the module platform, which a list of executions does without
+    import uuid
+
+    return str(uuid.uuid4())
+
+
+def write_owner(journal: Journal, rid: RID, owner: str | None) -> None:
+    """Make `owner` the only token that may write the status."""
+    journal.write("write_owner", rid=rid, owner=owner)
+
+
+def read_owner(journal: Journal, rid: RID) -> str | None:
+    """The token that may write the status."""
+    row = journal.row("select_owner", rid=rid)
+    return row["owner"] if row else None
 
 
 def _lock(descriptor: int, folder: Path, rid: RID) -> None:
@@ -279,7 +294,7 @@ def _is_elsewhere(note: Mapping[str, Any], folder: Path) -> bool:
     """Whether the note was written on another machine. Containers of one machine share its locks and its boot."""
     if note.get("boot") and note["boot"] == _boot():
         return False
-    if note["host"] != socket.gethostname():
+    if note["host"] != os.uname().nodename:
         return True
     # a machine that was started again, unless several of one name share the folder
     return bool(note.get("boot")) and is_on_network(folder)
@@ -315,7 +330,7 @@ def _boot() -> str | None:
 @naming_disk_errors()
 def _write_note(folder: Path, note: Mapping[str, Any]) -> None:
     # machines that share the folder may write at the same time
-    temporary = folder / f"{NOTE_NAME}.{uuid.uuid4().hex}.tmp"
+    temporary = folder / f"{NOTE_NAME}.{_new_token()}.tmp"
     try:
         temporary.write_text(json.dumps(dict(note)), encoding="utf-8")
         temporary.replace(folder / NOTE_NAME)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 _HEADING = re.compile(r"^-- name: (\w+)$", re.M)
 
 
+def _here(name: str) -> Path:
+    # importlib.resources would cost a list of executions a tenth of its time
+    return Path(__file__).with_name(name)
+
+
 @cache
 def _queries() -> dict[str, str]:
-    text = files(__package__).joinpath("queries.sql").read_text(encoding="utf-8")
+    text = _here("queries.sql").read_text(encoding="utf-8")
     parts = _HEADING.split(text)
     return dict(zip(parts[1::2], (body.strip() for body in parts[2::2]), strict=True))
 
@@ -24,9 +29,9 @@ def sql(name: str) -> str:
 @cache
 def schema() -> str:
     """The statements that make an empty journal."""
-    return files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+    return _here("schema.sql").read_text(encoding="utf-8")
 
 
 def change_from(version: int) -> str:
     """The statements that bring a journal of an older version to the next one."""
-    return files(__package__).joinpath(f"from_version_{version}.sql").read_text(encoding="utf-8")
+    return _here(f"from_version_{version}.sql").read_text(encoding="utf-8")

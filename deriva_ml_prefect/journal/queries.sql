@@ -14,6 +14,25 @@ SELECT * FROM execution_state__executions WHERE rid = :rid;
 -- All executions of the workspace, newest first.
 SELECT * FROM execution_state__executions ORDER BY created_at DESC, rid DESC LIMIT :limit;
 
+-- name: select_outlines
+-- What a list shows of each execution of the workspace, newest first.
+SELECT rid, address, workflow_rid, description, status, status_detail, outcome, user_code, superseded_by, created_at,
+    started_at, last_activity, json_extract(configuration, '$.workflow.name') AS workflow,
+    json_extract(configuration, '$.workflow.url') AS workflow_url, 
+    json_extract(configuration, '$.workflow.checksum') AS workflow_checksum
+FROM execution_state__executions ORDER BY created_at DESC, rid DESC;
+
+-- name: count_waiting
+-- What the executions of a JSON list have staged and not sent.
+SELECT w.value AS rid,
+    (SELECT count(*) FROM execution_state__assets WHERE execution_rid = w.value AND status <> 'uploaded') AS files,
+    (SELECT coalesce(sum(length), 0) FROM execution_state__assets WHERE execution_rid = w.value AND status <> 'uploaded')
+        AS bytes,
+    (SELECT coalesce(sum(b.rows), 0) FROM execution_state__features AS f
+        JOIN execution_state__feature_batches AS b ON b.feature = f.number
+        WHERE f.execution_rid = w.value AND b.status <> 'Uploaded') AS features
+FROM json_each(:rids) AS w;
+
 -- name: mark_registered
 -- The catalog has the row, in this status.
 UPDATE execution_state__executions SET registered = 1, catalog_status = :catalog_status, last_activity = :now
@@ -193,21 +212,32 @@ SELECT '[' || coalesce(group_concat(record_json), '') || ']' FROM (
     ORDER BY stage_id);
 
 -- name: select_features_of_targets
--- Staged values of one feature for some targets (a JSON list).
-SELECT stage_id, target, record_json, status FROM execution_state__feature_records
-WHERE execution_rid = :execution_rid AND feature_table = :feature_table
-AND target IN (SELECT value FROM json_each(:targets));
+-- Staged values of one feature for some targets (a JSON list), each with the status of its batch.
+SELECT v.stage_id, v.target, v.record_json, (SELECT b.status FROM execution_state__feature_batches AS b
+    WHERE b.feature = v.feature AND b.first <= v.stage_id ORDER BY b.first DESC LIMIT 1) AS status
+FROM json_each(:targets) AS t JOIN execution_state__feature_values AS v ON v.target = t.value
+WHERE v.feature = (SELECT number FROM execution_state__features
+    WHERE execution_rid = :execution_rid AND feature_table = :feature_table);
+
+-- name: select_sent_batches
+-- What of one feature is in the catalog, in the order of staging.
+SELECT b.first, b.last, b.rows FROM execution_state__feature_batches AS b
+JOIN execution_state__features AS f ON f.number = b.feature
+WHERE f.execution_rid = :execution_rid AND f.feature_table = :feature_table AND b.status = 'Uploaded'
+ORDER BY b.first;
+
+-- name: select_features_of_batch
+-- The values of one batch, each with its target.
+SELECT stage_id, target, record_json, 'Uploaded' AS status FROM execution_state__feature_values
+WHERE stage_id BETWEEN :first AND :last AND feature = (SELECT number FROM execution_state__features
+    WHERE execution_rid = :execution_rid AND feature_table = :feature_table)
+ORDER BY stage_id;
 
 -- name: select_feature_span
 -- First and last stage id of the values of one feature.
-SELECT min(stage_id) AS first, max(stage_id) AS last FROM execution_state__feature_records
-WHERE execution_rid = :execution_rid AND feature_table = :feature_table;
-
--- name: select_sent_features
--- The next values of one feature that are in the catalog, in the order of staging.
-SELECT stage_id, target, record_json, status FROM execution_state__feature_records
-WHERE execution_rid = :execution_rid AND feature_table = :feature_table AND status = 'Uploaded' AND stage_id > :after
-ORDER BY stage_id LIMIT :limit;
+SELECT min(b.first) AS first, max(b.last) AS last FROM execution_state__feature_batches AS b
+JOIN execution_state__features AS f ON f.number = b.feature
+WHERE f.execution_rid = :execution_rid AND f.feature_table = :feature_table;
 
 -- name: mark_features_uploaded
 -- The values between two stage ids are in the catalog.

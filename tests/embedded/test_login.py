@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from deriva_ml_prefect.cli.embedded import add_parser
+from deriva_ml_prefect.cli.embedded import define
 from deriva_ml_prefect.embedded import server
 from deriva_ml_prefect.embedded.login import CODE_SECONDS, MOST_CODES, SESSION_SECONDS, Logins
 
@@ -145,8 +145,8 @@ def test_the_command(own_server: Any, tmp_path: Path, monkeypatch: pytest.Monkey
     (home / "embedded").symlink_to(own_server.data)
     monkeypatch.setenv("DERIVA_ML_HOME", str(home))
     parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
-    asked = parser.parse_args(["embedded", "url", "--login"])
+    define(parser)
+    asked = parser.parse_args(["url", "--login"])
     assert asked.act(asked) == 0
     url = capsys.readouterr().out.strip()
     assert url.startswith(f"{own_server.url}/authn/login?code=")

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from deriva_ml_prefect.cli.embedded import add_parser
+from deriva_ml_prefect.cli.embedded import define
 from deriva_ml_prefect.embedded import server
 
 COMMAND = [sys.executable, "-m", "deriva_ml_prefect.embedded"]
@@ -126,8 +126,8 @@ def test_start_is_quick(tmp_path: Path) -> None:
 
 def run_command(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
-    add_parser(parser.add_subparsers())
-    asked = parser.parse_args(["embedded", *arguments])
+    define(parser)
+    asked = parser.parse_args([*arguments])
     status: int = asked.act(asked)
     return status
 

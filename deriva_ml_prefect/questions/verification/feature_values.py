@@ -134,16 +134,12 @@ class _Feature:
                 self.findings.differs(subject, column.name, expected=value, found=stored)
 
     def _name_missing(self) -> None:
-        after = 0
-        while page := journal_features.sent_rows(
-            self.journal, self.rid, self.staged.feature_table, after=after, limit=_AT_ONCE
-        ):
-            for row in page:
+        for batch in journal_features.sent_rows(self.journal, self.rid, self.staged.feature_table):
+            for row in batch:
                 if not self.met[row.stage_id - self.ids.start]:
                     self.findings.differs(
                         f"{self._name} of {row.target}", "value", expected=self._values(row.record), found=None
                     )
-            after = page[-1].stage_id
 
     @property
     def _name(self) -> str:

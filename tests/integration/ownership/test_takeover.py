@@ -16,7 +16,7 @@ from deriva_ml_prefect.catalog import executions
 from deriva_ml_prefect.catalog.connection import catalog_for
 from deriva_ml_prefect.exceptions import DerivaMLOwnershipError, InvalidTransitionError
 from deriva_ml_prefect.journal import ownership
-from deriva_ml_prefect.journal.executions import read_owner, write_owner
+from deriva_ml_prefect.journal.ownership import read_owner, write_owner
 from deriva_ml_prefect.journal.store import open_journal
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
