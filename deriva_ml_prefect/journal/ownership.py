@@ -89,7 +89,7 @@ def take(journal: Journal, folder: Path, rid: RID, *, heartbeat: float = 0) -> s
                 {
                     "token": token,
                     "pid": os.getpid(),
-                    "host": os.uname().nodename,
+                    "host": _host(),
                     "boot": _boot(),
                     "since": now(),
                     "heartbeat": heartbeat,
@@ -129,8 +129,14 @@ def _is_file_at(descriptor: int, path: Path) -> bool:
     return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
 
 
+def _host() -> str:
+    # seldom needed where executions are only listed, as is uuid
+    import socket
+
+    return socket.gethostname()
+
+
 def _new_token() -> str:
-    # it loads the module platform, which a list of executions does without
     import uuid
 
     return str(uuid.uuid4())
@@ -294,7 +300,7 @@ def _is_elsewhere(note: Mapping[str, Any], folder: Path) -> bool:
     """Whether the note was written on another machine. Containers of one machine share its locks and its boot."""
     if note.get("boot") and note["boot"] == _boot():
         return False
-    if note["host"] != os.uname().nodename:
+    if note["host"] != _host():
         return True
     # a machine that was started again, unless several of one name share the folder
     return bool(note.get("boot")) and is_on_network(folder)

@@ -115,7 +115,7 @@ def test_journal_that_was_moved_away_is_made_anew(journal: Journal) -> None:
 
 
 def test_every_query_is_valid_and_has_a_purpose(journal: Journal) -> None:
-    text = Path(str(queries.files("deriva_ml_prefect.journal").joinpath("queries.sql"))).read_text()
+    text = Path(queries.__file__).with_name("queries.sql").read_text()
     names = [line.removeprefix("-- name: ") for line in text.splitlines() if line.startswith("-- name: ")]
     assert len(names) == len(set(names))
     for name in names:
