@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from typing import Any
 
 from hypothesis import strategies as st
@@ -18,6 +19,16 @@ TYPES = {
     "a": "text[]",
     "n": "int4[]",
     "m": "markdown",
+    "i2": "int2",
+    "f4": "float4",
+    "u": "uuid",
+    "tm": "time",
+    "tz": "timetz",
+    "iv": "interval",
+    "p": "timestamp",
+    "fa": "float8[]",
+    "da": "date[]",
+    "ja": "jsonb[]",
 }
 SYSTEM = ("RID", "RCT", "RMT", "RCB", "RMB")
 HOSTILE = (
@@ -40,17 +51,43 @@ json_values = st.recursive(
 moments = st.datetimes(
     datetime.datetime(1901, 1, 1), datetime.datetime(2200, 1, 1), timezones=st.just(datetime.UTC)
 )  # fmt: skip
+odd_floats = st.sampled_from(["NaN", "Infinity", "-Infinity"])
+dates = st.one_of(
+    st.dates().map(str),
+    st.sampled_from(["infinity", "-infinity", "0044-03-15 BC", "12345-06-07", "5874897-12-31", "4713-01-01 BC"]),
+)
+intervals = st.builds(
+    lambda months, days, seconds: f"{months} months {days} days {seconds} seconds",
+    st.integers(-5000, 5000),
+    st.integers(-5000, 5000),
+    st.decimals(-(10**6), 10**6, places=6),
+)
+zoned = st.builds(
+    lambda clock, zone: f"{clock}{zone}",
+    st.times().map(str),
+    st.sampled_from(["+00", "-08", "+05:30", "-15:59:59", "+01"]),
+)
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "t": texts,
     "m": texts,
     "i": st.integers(-(2**63), 2**63 - 1),
-    "f": st.floats(allow_nan=False, allow_infinity=False),
+    "f": st.one_of(st.floats(allow_nan=False, allow_infinity=False), odd_floats),
     "b": st.booleans(),
     "j": json_values.filter(lambda value: value is not None),
-    "d": st.dates().map(str),
+    "d": dates,
     "ts": moments.map(datetime.datetime.isoformat),
     "a": st.lists(st.one_of(st.none(), texts), max_size=4),
     "n": st.lists(st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1)), max_size=4),
+    "i2": st.integers(-(2**15), 2**15 - 1),
+    "f4": st.one_of(st.floats(allow_nan=False, allow_infinity=False, width=32), odd_floats),
+    "u": st.uuids().map(str),
+    "tm": st.times().map(str),
+    "tz": zoned,
+    "iv": intervals,
+    "p": st.datetimes().map(datetime.datetime.isoformat),
+    "fa": st.lists(st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False), odd_floats), max_size=4),
+    "da": st.lists(st.one_of(st.none(), dates), max_size=4),
+    "ja": st.lists(st.one_of(st.none(), json_values.map(json.dumps)), max_size=3),
 }
 rows = st.fixed_dictionaries({name: st.one_of(st.none(), value) for name, value in VALUES.items()})
 
