@@ -27,8 +27,11 @@ def load_input(
 
 
 def refuse_equal_rows(change: Change, rows: str, width: int) -> None:
-    """Raise BadRequest when two rows of the input are equal in the first `width` values; null equals null."""
-    keys = ", ".join(f"v{i}" for i in range(width))
-    twice = change.connection.execute(f"SELECT 1 FROM {rows} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1").fetchone()
+    """Raise BadRequest when two rows of the input are equal in the first `width` values; a null equals nothing."""
+    names = [f"v{i}" for i in range(width)]
+    given = " AND ".join(f"{name} IS NOT NULL" for name in names)
+    twice = change.connection.execute(
+        f"SELECT 1 FROM {rows} WHERE {given} GROUP BY {', '.join(names)} HAVING count(*) > 1 LIMIT 1"
+    ).fetchone()
     if twice is not None:
         raise BadRequest("Two rows of the body have the same keys.")

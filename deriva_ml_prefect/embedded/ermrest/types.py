@@ -136,12 +136,13 @@ def _refuse_constant(name: str) -> None:
 
 
 def text_of_json(value: Any) -> str | None:
-    """Text of a member of a JSON document, as PostgreSQL's `->>` gives it."""
+    """Text of a member of a JSON document, as it was written: so PostgreSQL's `->>` gives it."""
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, float):
-        return format(Decimal(repr(value)), "f")
-    return json_text(value)
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        raise BadRequest("The JSON is nested too deep.") from None
 
 
 def parse_integer(text: str, bits: int) -> int:

@@ -107,3 +107,11 @@ def test_clearing_a_column_that_must_not_be_null(catalog: Any) -> None:
     assert catalog.send("DELETE", "/attribute/S:T/w").status_code == 204
     assert catalog.send("DELETE", "/attribute/S:T/RCB").status_code == 403
     assert [(row["v"], row["w"]) for row in catalog.rows("/entity/S:T")] == [("a", None)]
+
+
+def test_rows_without_a_value_in_a_key_are_not_equal(catalog: Any) -> None:
+    catalog.make_table("T", {"k": "text", "k2": "text", "v": "text"}, [["k", "k2"]])
+    assert len(catalog.insert("T", {"v": "a"}, {"v": "b"})) == 2
+    assert len(catalog.insert("T", {"k": "x", "v": "a"}, {"k": "x", "v": "b"})) == 2
+    twice = [{"k": "x", "k2": "y", "v": "a"}, {"k": "x", "k2": "y", "v": "b"}]
+    assert catalog.send("POST", "/entity/S:T", twice).status_code == 400

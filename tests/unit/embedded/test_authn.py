@@ -39,7 +39,7 @@ def test_tokens_added_later_are_known(tmp_path: Path) -> None:
     identities = Identities(tmp_path, Logins(tmp_path))
     client = identities.find({"cookie": f"webauthn={owner}"})
     assert client is not None
-    assert client.roles == {"https://embedded.deriva/owner", "*"}
+    assert client.roles == {"https://embedded.deriva/owner", "*", "admin"}
     first = add_token(tmp_path, "colleague")
     second = add_token(tmp_path, "colleague")
     assert identities.find({"authorization": f"Bearer {first}"}) is None
