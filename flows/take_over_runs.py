@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 
 from prefect import flow, get_run_logger
@@ -19,6 +20,8 @@ from deriva_ml_prefect import ExecutionStatus, exceptions
 
 UNFINISHED = (ExecutionStatus.Running, ExecutionStatus.Pending_Upload)
 """What the catalog says of a run whose process has died in its code, or in its upload."""
+LOOK_AGAIN = 3.0
+"""Seconds until the second look: whoever else looks at a dead run holds it while the catalog is told of it."""
 
 
 @flow(name="take-over-runs")
@@ -32,7 +35,10 @@ def take_over_runs(catalog: str = "embedded/digits", upload: bool = True) -> dic
     logger = get_run_logger()
     ml = open_catalog(catalog)
     # the catalog is told of each of them by the look itself
-    dead = [run for run in ml.find_interrupted() if run.status in UNFINISHED]
+    found = {run.rid: run for run in ml.find_interrupted()}
+    time.sleep(LOOK_AGAIN)
+    found |= {run.rid: run for run in ml.find_interrupted()}
+    dead = [run for run in found.values() if run.status in UNFINISHED]
     for run in dead:
         logger.warning("Execution %s was %s; its last sign of life was at %s.", run.rid, run.status, run.last_activity)
     if upload:
