@@ -42,6 +42,7 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLValidationError,
 )
 from deriva_ml_prefect.phases.scrubbing import scrubber
+from deriva_ml_prefect.transfer.access_token import fetch_access_token
 from deriva_ml_prefect.values.address import EMBEDDED, Address, parse_address
 from deriva_ml_prefect.values.columns import refuse_nan
 from deriva_ml_prefect.values.names import ML_SCHEMA
@@ -54,6 +55,10 @@ MASK = "*" * 10
 
 SAVED_WORKFLOW_FIELDS = ("name", "workflow_type", "description")
 """What a saved configuration keeps of its workflow. URL and checksum belong to the code that runs."""
+
+GLOBUS_TOKEN_URL = "https://auth.globus.org/v2/oauth2/token"
+DERIVA_CLIENT_ID = "8ef15ba9-2b4a-469c-a163-7fd910c9d111"
+"""The public client of deriva-py's login (`deriva.core.utils.globus_auth_utils.NATIVE_APP_CLIENT_ID`)."""
 
 _DOCUMENTATION = HttpUrl("https://informatics-isi-edu.github.io/deriva-ml-prefect/")
 """Where the folder `docs/` is published."""
@@ -187,7 +192,9 @@ class ExecutionConfiguration(CheckedBlock, Block, ExecutionSpec):
 
 
 class DerivaCredentials(CheckedBlock, Block):
-    """Who one is to a DERIVA: a bearer token, or the file that deriva-py's login keeps. Neither: deriva-py's own file.
+    """Who one is to a DERIVA: a bearer token, a refresh token, or the file that deriva-py's login keeps.
+
+    The first of them that is given counts; without any, deriva-py's own file is asked.
 
     Example:
         ```python
@@ -199,9 +206,25 @@ class DerivaCredentials(CheckedBlock, Block):
 
     _block_type_name: ClassVar[str | None] = "DERIVA Credentials"
     _block_type_slug: ClassVar[str | None] = "deriva-credentials"
-    _description: ClassVar[str | None] = "A bearer token for a DERIVA, or the credential file of deriva-py's login."
+    _description: ClassVar[str | None] = (
+        "Who one is to a DERIVA: a bearer token, a refresh token, or the credential file of deriva-py's login."
+    )
 
     bearer_token: SecretStr | None = Field(default=None, description="Token that the DERIVA accepts as a bearer token.")
+    refresh_token: SecretStr | None = Field(
+        default=None,
+        description="Token for which an access token is fetched when a run starts, and again when that has ended.",
+    )
+    token_url: str = Field(
+        default=GLOBUS_TOKEN_URL,
+        title="Token URL",
+        description="Where access tokens are given for the refresh token; Globus unless another is named.",
+    )
+    client_id: str = Field(
+        default=DERIVA_CLIENT_ID,
+        title="Client ID",
+        description="Client that the refresh token was made for; that of deriva-py's login unless another is named.",
+    )
     credential_file: Path | None = Field(
         default=None,
         description="Credential file of deriva-py on the machine that runs the flow.",
@@ -210,10 +233,16 @@ class DerivaCredentials(CheckedBlock, Block):
     def credential_for(self, hostname: str) -> dict[str, str] | None:
         """The credential for a host in deriva-py's form; None: what deriva-py finds by itself.
 
-        Raises DerivaMLAuthenticationError when the file cannot be read or has nothing for the host.
+        A refresh token is sent to its token endpoint, each time. Raises DerivaMLAuthenticationError when that refuses,
+        or when the file cannot be read or has nothing for the host.
         """
         if self.bearer_token is not None:
             return {"bearer-token": self.bearer_token.get_secret_value()}
+        if self.refresh_token is not None:
+            token = fetch_access_token(
+                self.refresh_token.get_secret_value(), token_url=self.token_url, client_id=self.client_id
+            )
+            return {"bearer-token": token}
         if self.credential_file is None:
             return None
         path = self.credential_file.expanduser()
