@@ -23,7 +23,6 @@ from typing import Any, TypeVar, overload
 from prefect import runtime
 from prefect.context import FlowRunContext
 from prefect.flows import Flow
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.utilities.hashing import file_hash
 
 from deriva_ml_prefect.blocks import DerivaCatalog, ExecutionConfiguration, find_catalog
@@ -44,6 +43,7 @@ from deriva_ml_prefect.tasks import run_phase
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.status import ExecutionStatus
 from deriva_ml_prefect.watching.logs import forward_logs
+from deriva_ml_prefect.watching.settings import without_heartbeats
 from deriva_ml_prefect.watching.watch import watch
 
 logger = logging.getLogger(__name__)
@@ -389,8 +389,8 @@ def _run_code(plan: Plan, ml: DerivaML, context: Context, bound: inspect.BoundAr
     with use_execution(Execution(ml, context)):
         if not FlowRunContext.get():
             return settled(plan.code.fn(*bound.args, **bound.kwargs))
-        # the thread that sends heartbeats costs each flow a second at its end, and the flow around sends them
-        with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        # the flow around sends them
+        with without_heartbeats():
             return settled(plan.code(*bound.args, **bound.kwargs))
 
 

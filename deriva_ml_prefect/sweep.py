@@ -30,7 +30,6 @@ from prefect.exceptions import ParameterBindError, ParameterTypeError
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow
 from prefect.futures import PrefectFuture, as_completed
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import AwaitingRetry
 from prefect.tasks import Task
 from prefect.utilities.asyncutils import run_coro_as_sync
@@ -45,6 +44,7 @@ from deriva_ml_prefect.phases.context import check_writable
 from deriva_ml_prefect.phases.nested import await_owner, link_part
 from deriva_ml_prefect.questions.nesting import ordered_parts
 from deriva_ml_prefect.values.status import ExecutionStatus
+from deriva_ml_prefect.watching.settings import without_heartbeats
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
@@ -254,8 +254,7 @@ def _run_part(part: _Part) -> Any:
     if run is None:
         return None
     await_owner(part.place.address, str(part.flow_run_id))
-    # the thread that sends Prefect's heartbeats costs each flow a second at its end, and the flow around sends them
-    with use_place(part.place), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    with use_place(part.place), without_heartbeats():
         return settled(run_flow(part.flow, flow_run=run, parameters=dict(part.parameters)))
 
 

@@ -9,6 +9,7 @@ Entry point: `watch.watch`, in which a flow conducts an execution.
     metrics    MetricsReader: the metrics files of a running execution, read as they grow
     events     emit_status: `deriva-ml.execution.*`
     names      tag_flow_run: the tags and the name by which a flow run is found
+    settings   without_heartbeats, single_requests: Prefect's settings, changed inside a block
     logs       forward_logs: the lines of the user's own loggers
 
 The execution depends on none of it: a Prefect server that refuses, or is gone, costs one warning. No catalog is asked

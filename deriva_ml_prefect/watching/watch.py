@@ -22,7 +22,6 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from deriva_ml_prefect.journal import executions, files
 from deriva_ml_prefect.phases.begin import begin_execution
@@ -38,6 +37,7 @@ from deriva_ml_prefect.watching.events import emit_status
 from deriva_ml_prefect.watching.logs import forward_logs
 from deriva_ml_prefect.watching.metrics import MetricsReader
 from deriva_ml_prefect.watching.names import tag_flow_run
+from deriva_ml_prefect.watching.settings import single_requests
 from deriva_ml_prefect.watching.transfers import Transfers, read_transfers
 
 T = TypeVar("T")
@@ -127,7 +127,7 @@ class Watch:
         warned = False
         give_up = None
         # a request that fails is left until the next look, instead of being repeated while the run waits
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        with single_requests():
             while True:
                 last = self._ended.is_set()
                 if last and give_up is None:

@@ -1,4 +1,4 @@
-"""A refresh token against a token endpoint on this machine: access tokens are fetched, and fetched again when they end."""
+"""A refresh token and a token endpoint on this machine: access tokens are fetched, and fetched anew when they end."""
 
 from __future__ import annotations
 
@@ -71,9 +71,7 @@ def test_an_access_token_is_fetched_and_nothing_is_shown(endpoint: Endpoint) -> 
     made = credentials(endpoint)
     assert endpoint.asked == []
     assert made.credential_for("www.example.org") == {"bearer-token": "abc"}
-    assert endpoint.asked == [
-        {"grant_type": "refresh_token", "refresh_token": REFRESH, "client_id": DERIVA_CLIENT_ID}
-    ]
+    assert endpoint.asked == [{"grant_type": "refresh_token", "refresh_token": REFRESH, "client_id": DERIVA_CLIENT_ID}]
     assert REFRESH not in repr(made) + str(made.model_dump(mode="json"))
 
 
