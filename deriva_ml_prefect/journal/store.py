@@ -175,6 +175,11 @@ def _connect(path: Path) -> Journal:
         connection.execute("PRAGMA fullfsync=ON")
         _prepare(connection, path)
     except sqlite3.DatabaseError as e:
+        if isinstance(e, sqlite3.OperationalError) and "locked" in str(e):
+            raise DerivaMLConfigurationError(
+                f"The journal {path} is in use: {e}. Another process, or on a network folder another machine, is in "
+                "the middle of a write; one that sleeps there keeps it until it wakes or ends. Repeat when it has."
+            ) from e
         raise DerivaMLConfigurationError(
             f"The journal {path} cannot be opened: {e}. If the file is damaged, keep it (it holds staged work) and "
             "ask for help; a new journal is made when it is moved away."

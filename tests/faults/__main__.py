@@ -26,7 +26,7 @@ def main() -> int:
     )
     parser.add_argument("--repeat", metavar="SCHEDULE", help="one schedule, as a failure shows it; see schedule.py")
     parser.add_argument("--plant", metavar="BUG", help="plant a bug in the processes under test (see --prove --list)")
-    parser.add_argument("--workers", type=int, default=2, metavar="W", help="processes that conduct schedules (2)")
+    parser.add_argument("--workers", type=int, default=4, metavar="W", help="processes that conduct schedules (4)")
     parser.add_argument("--minutes", type=float, metavar="M", help="begin no schedule after so many minutes")
     parser.add_argument("--sample", action="store_true", help="a fixed sample that has each kind of trouble once")
     parser.add_argument("--prove", action="store_true", help="only show that the planted bugs are caught")

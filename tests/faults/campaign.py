@@ -108,12 +108,13 @@ def _run(campaign: Campaign, asked: argparse.Namespace) -> int:
     verdicts = _conduct(campaign, jobs)
     failed = [verdict for verdict in verdicts if verdict["problems"]]
     unmet = sum(not verdict["met"] for verdict in verdicts)
+    partly = sum(0 < verdict["met"] < verdict["troubles"] for verdict in verdicts)
     minutes = (time.monotonic() - began) / 60
     for verdict in failed:
         _tell(verdict)
     print(
         f"{len(failed)} failures in {len(verdicts)} schedules of {len(jobs)}, seed {asked.seed}, {minutes:.1f} min; "
-        f"in {unmet} of them the run had ended before its trouble came."
+        f"in {unmet} of them the run had ended before its trouble came, in {partly} before a later one."
     )
     return 1 if failed or (len(verdicts) < len(jobs) and not asked.minutes) else status
 
@@ -125,7 +126,7 @@ def _repeat(campaign: Campaign, asked: argparse.Namespace) -> int:
     for end in judge.ends:
         print(f"  {end.how} {end.error} {end.text}".rstrip())
     print("\n".join(f"FAILED {problem}" for problem in verdict.problems) or "Everything is as promised.")
-    print((campaign.lanes[0].folder / "said.txt").read_text()[-4000:], file=sys.stderr)
+    print(campaign.lanes[0].said.read_text()[-4000:], file=sys.stderr)
     return 1 if verdict.problems else 0
 
 
@@ -251,6 +252,7 @@ def _say(told: int, job: Job, verdict: Verdict) -> None:
         "problems": [problem[-_LONGEST_TEXT // 4 :] for problem in verdict.problems[:3]],
         "ends": verdict.ends[:6],
         "met": verdict.met,
+        "troubles": len(job.schedule),
         "seconds": round(verdict.seconds, 3),
     }
     os.write(told, json.dumps(line).encode() + b"\n")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.exceptions import DerivaMLException
+from deriva_ml_prefect.journal import ownership
 from deriva_ml_prefect.values.status import ExecutionStatus, is_legal
 from tests.faults import process
 from tests.faults.picture import (
@@ -21,14 +22,17 @@ from tests.faults.picture import (
     items_in,
     rows_without_objects,
     run_record,
+    secrets_in,
     take_picture,
     wrong_bytes,
 )
-from tests.faults.process import End, Plant
+from tests.faults.process import SECRET, End, Plant
 from tests.faults.program import ITEMS, content_of, prepare, write_missing
-from tests.faults.schedule import RACE, Boundaries, Schedule, Trouble, shown
+from tests.faults.schedule import ASLEEP, RACE, Boundaries, Schedule, Trouble, shown
 from tests.faults.world import Lane
 
+_ON_THEIR_WAY = 2
+"""Requests that write rows side by side with the one at which a process falls asleep."""
 FILES = ("Image/left.png", "Image/right.png", "Mask/mask.png", "Execution_Metadata/metrics.jsonl")
 
 
@@ -37,8 +41,8 @@ class Verdict:
     schedule: Schedule
     problems: tuple[str, ...]
     ends: tuple[str, ...]
-    met: bool
-    """Whether at least one trouble came to pass."""
+    met: int
+    """How many of the troubles came to pass, the first ones."""
     seconds: float
 
 
@@ -52,7 +56,7 @@ class Judge:
     plant: Plant | None = None
     ends: list[End] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    met: bool = False
+    met: int = 0
     changed: bool = False
 
     def conduct(self, schedule: Schedule, tag: str) -> Verdict:
@@ -68,7 +72,7 @@ class Judge:
     def _conduct(self, schedule: Schedule, tag: str) -> None:
         self.lane.reset(tag)
         prepare(self.lane.inputs, self.lane.tag)
-        self.ends, self.problems, self.met, self.changed = [], [], False, False
+        self.ends, self.problems, self.met, self.changed = [], [], 0, False
         for trouble in schedule:
             self._meet(trouble)
             if not self.problems:
@@ -83,9 +87,16 @@ class Judge:
             self._race()
         elif trouble.kind.startswith("change-"):
             self._change(trouble)
+        elif trouble.kind in ASLEEP:
+            self._sleep_and_wake(trouble)
         else:
             end = self._step(trouble)
-            self.met |= end.how == "killed" or (trouble.at_proxy and self.lane.proxy.report()[1] > 0) or trouble.on_disk
+            self.met += end.how == "killed" if trouble.kills else self._came_to_pass(trouble)
+
+    def _came_to_pass(self, trouble: Trouble) -> bool:
+        if trouble.at_proxy:
+            return self.lane.proxy.report()[1] > 0
+        return process.calls_of(self.lane, self.library)[trouble.kind.split("-")[1]] >= trouble.at
 
     def _step(self, trouble: Trouble | None) -> End:
         end = process.proceed(self.lane, self.library, trouble, self.plant)
@@ -106,10 +117,61 @@ class Judge:
             process.let_go(started)
         ends = [process.finish(started) for started in both]
         self.ends += ends
-        self.met = True
+        self.met += 1
         for end in ends:
+            if "taken over" in end.text:
+                self.problems.append(f"P6: one was at work, and the other took the run from it: {end.text}")
             if end.how != "done" and end.error != "DerivaMLOwnershipError":
                 self.problems.append(f"of two at once one ended {end.how}: {end.error} {end.text}")
+
+    def _sleep_and_wake(self, trouble: Trouble) -> None:
+        """A machine sleeps at a request, another one that shares the folder finishes the run, and the first wakes up:
+        it writes no rows, but those that were on their way when it fell asleep, which are there already."""
+        lane, own = self.lane, self.plant
+        sleeper = process.start(lane, self.library, None, process.on_machine("node1", own), "end-asleep.json")
+        lane.proxy.order(kind=trouble.kind, at=trouble.at, pid=sleeper.pid)
+        process.let_go(sleeper)
+        slept = process.sleeps(sleeper)
+        before = set(lane.proxy.report()[0])
+        try:
+            # without an entry in the journal nobody can know of the run
+            if slept and self._falls_asleep_without_lock(sleeper) and self._statuses():
+                self.met += 1
+                for note in lane.workspace.glob("executions/*/owner.json"):
+                    os.utime(note, (0, 0))
+                self.plant = process.on_machine("node2", own)
+                self._recover()
+            lane.proxy.order()
+        finally:
+            if slept:
+                process.wake(sleeper)
+            end = process.finish(sleeper)
+        self.ends.append(end)
+        if end.how in ("unnamed", "hung"):
+            self.problems.append(f"the sleeper ended {end.how}: {end.error} {end.text}")
+        late = {asked for asked in lane.proxy.report()[0] if _writes_rows(asked)} - before
+        if self.met and (len(late) > _ON_THEIR_WAY or not all("onconflict=skip" in asked for asked in late)):
+            self.problems.append(f"P6: awake after the take-over, it still wrote: {sorted(late)}")
+
+    def _falls_asleep_without_lock(self, sleeper: process.Started) -> bool:
+        """A machine that sleeps in a commit keeps everybody from the journal: then it sleeps a little later."""
+        for _ in range(20):
+            if self._can_write_journal():
+                return True
+            process.wake(sleeper)
+            time.sleep(0.003)
+            process.send_to_sleep(sleeper)
+        return False
+
+    def _can_write_journal(self) -> bool:
+        if not (self.lane.workspace / "journal.db").exists():
+            return False
+        try:
+            with closing(sqlite3.connect(self.lane.workspace / "journal.db", timeout=0.1)) as connection:
+                connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError:
+            return False
+        return True
 
     def _change(self, trouble: Trouble) -> None:
         """Change a file behind the back of the run."""
@@ -117,8 +179,9 @@ class Judge:
         paths = [path for path in self.lane.workspace.glob(f"executions/*/staged/{item}") if os.path.lexists(path)]
         if trouble.kind == "change-source":
             paths = [path for path in [self.lane.inputs / item.rpartition("/")[2]] if path.exists()]
+        self.met += bool(paths)
         for path in paths:
-            self.changed = self.met = True
+            self.changed = True
             match trouble.kind:
                 case "change-truncate":
                     os.truncate(path, 7)
@@ -222,6 +285,7 @@ class Judge:
         """What must hold at every moment: P5, P3, P4, and that nothing staged has gone."""
         picture = take_picture(self.lane)
         problems = rows_without_objects(self.lane, picture)
+        problems += self._still_owned()
         if len(picture.executions) > 1:
             problems.append(f"P2: there are {len(picture.executions)} executions")
         if self._notes().count("code") > 1:
@@ -241,6 +305,15 @@ class Judge:
             ]
         return problems
 
+    def _still_owned(self) -> list[str]:
+        """Promise P6: no process is left, so none may be shown as alive. On another machine only signs tell."""
+        owners = [(folder.name, ownership.owner_of(folder)) for folder in self.lane.workspace.glob("executions/*")]
+        return [
+            f"P6: {rid} has a dead owner that is shown as alive"
+            for rid, owner in owners
+            if owner and owner.alive and not owner.elsewhere
+        ]
+
     def _final(self, schedule: Schedule) -> list[str]:
         """What must hold at the end."""
         picture = take_picture(self.lane)
@@ -259,6 +332,7 @@ class Judge:
             problems += differences(picture, self.wanted, absent=absent)
             problems += wrong_bytes(self.lane, picture)
         problems += rows_without_objects(self.lane, picture)
+        problems += secrets_in(self.lane, picture, (SECRET, self.lane.server.token))
         problems += self._history(picture)
         # a kill or a dead disk may come before the end of the code is recorded
         if "code ended" in self._notes() and not any(trouble.kills or trouble.on_disk for trouble in schedule):
@@ -283,6 +357,12 @@ class Judge:
         if not recorded:
             told.append("the record of the run has no status history")
         return told
+
+
+def _writes_rows(asked: str) -> bool:
+    """Whether a request (`METHOD path`) writes rows; a lease of RIDs writes none of a user's."""
+    method, _, path = asked.partition(" ")
+    return method != "GET" and "/ermrest/" in path and "ERMrest_RID_Lease" not in path
 
 
 def _register_again(exe: object, table: str, name: str, source: Path, content: bytes) -> None:

@@ -135,6 +135,18 @@ def _check_object(lane: Lane, row: Row, table: str) -> list[str]:
     return []
 
 
+def secrets_in(lane: Lane, picture: Picture, secrets: Iterable[str]) -> list[str]:
+    """Promise P7: secrets in the home, in rows, in metadata files, or in what the processes said."""
+    places = {str(path): path.read_bytes() for path in lane.home.rglob("*") if path.is_file()}
+    places |= {"what was said": lane.said.read_bytes(), "rows": json.dumps(picture.raw).encode()}
+    for row in picture.raw["Execution_Metadata"]:
+        places[f"Execution_Metadata/{row['Filename']}"] = lane.catalog.client.request(
+            "GET", row["URL"], expect=(200, 404)
+        ).content
+    wanted = [secret.encode() for secret in secrets]
+    return [f"P7: {place} holds a secret" for place, held in places.items() if any(secret in held for secret in wanted)]
+
+
 def wrong_bytes(lane: Lane, picture: Picture) -> list[str]:
     """Files whose object does not hold what the user's code wrote, or holds it twice."""
     told = []

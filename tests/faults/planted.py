@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.catalog import assets, executions, feature_rows, objects, rows
-from deriva_ml_prefect.exceptions import DerivaMLOfflineError
+from deriva_ml_prefect.exceptions import DerivaMLOfflineError, DerivaMLOwnershipError
 from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal import executions as journal_executions
 from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
-from deriva_ml_prefect.phases import advance, deliver, lifecycle
+from deriva_ml_prefect.journal import ownership
+from deriva_ml_prefect.journal.store import Journal
+from deriva_ml_prefect.phases import advance, deliver, lifecycle, record
 from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
 from deriva_ml_prefect.transfer.client import HttpClient
 from deriva_ml_prefect.values.effects import Receipt
@@ -244,6 +247,45 @@ def _without_check() -> Iterator[None]:
 )
 def code_run_again() -> None:
     _replace(journal_executions, "mark_user_code", lambda *_, **__: None)
+
+
+@_bug("P6: an owner lives for ever, however it ended", lambda b: (f"kill-sent@{b.upload}",))
+def owner_for_ever() -> None:
+    def lock(descriptor: int, folder: Path, rid: str) -> None:
+        if (folder / ownership.NOTE_NAME).exists():
+            raise DerivaMLOwnershipError(f"Execution {rid} is owned by another process, which is alive.")
+        before(descriptor, folder, rid)
+
+    before = _replace(ownership, "_lock", lock)
+
+
+@_bug(
+    "P6: a run that is at work is taken from its process",
+    lambda b: tuple(f"kill-sent@{b.upload + n}+race@0" for n in range(8)),
+)
+def live_owner_robbed() -> None:
+    _replace(ownership, "_lock", lambda *_: None)
+
+
+@_bug(
+    "P6: an owner that was taken over from writes on", lambda b: tuple(f"asleep-sent@{b.upload + n}" for n in range(5))
+)
+def stale_owner_writes() -> None:
+    _replace(ownership, "check_not_taken_over", lambda *_: None)
+    _replace(Journal, "_check_owned", lambda *_: None)
+    write_status = journal_executions.write_status
+
+    def unchecked(
+        journal: Journal, rid: str, status: ExecutionStatus, detail: str | None, *, owner: str | None
+    ) -> None:
+        write_status(journal, rid, status, detail, owner=journal_executions.read_owner(journal, rid))
+
+    _replace(journal_executions, "write_status", unchecked)
+
+
+@_bug("P7: the whole environment is recorded, secrets and all", _always("none"))
+def secrets_recorded() -> None:
+    _replace(record, "environment_snapshot", lambda *_: {"variables": dict(os.environ)})
 
 
 @_bug("P5: an asset's row is inserted before its bytes are sent", _at("kill-sent@", "PUT", "left.png"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -15,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deriva_ml_prefect.exceptions import DerivaMLException
+from deriva_ml_prefect.journal import ownership, store
+from deriva_ml_prefect.phases import record
+from deriva_ml_prefect.transfer import retry
 from tests.faults.program import OwnError, Program
 from tests.faults.schedule import Trouble
 from tests.faults.shim import Fail, Kill, Layer, count, environment
@@ -25,10 +30,14 @@ LONGEST = 90.0
 PATIENT = 10.0
 IMPATIENT = 0.8
 """Seconds that an answer may take when one will never come."""
+FIRST_PAUSE = 0.02
+"""Seconds before a request is sent again, in place of the package's: how long they are is tested elsewhere."""
 _PR_SET_PDEATHSIG = 1
 _EXITS = {0: "done", 3: "named", 4: "unnamed", -signal.SIGKILL: "killed"}
 
 Plant = Callable[[], None]
+SECRET = "hunter2-9f3a61c07be24d58"
+"""In the environment of each process under test, under a name that tells what it is."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,7 @@ def start(lane: Lane, library: Path, trouble: Trouble | None, plant: Plant | Non
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         # it ends with the worker that conducts it, however that ends
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        log = os.open(lane.folder / "said.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(lane.said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.read(read, 1)
@@ -94,10 +103,12 @@ def _live(lane: Lane, library: Path, trouble: Trouble | None, plant: Plant | Non
     stalls = trouble is not None and trouble.kind.startswith("stall")
     os.environ["DERIVA_ML_HOME"] = str(lane.home)
     os.environ["DERIVA_ML_RETRIES"] = "2"
+    os.environ["LAB_API_TOKEN"] = SECRET
     os.environ["DERIVA_ML_TIMEOUT"] = str(IMPATIENT if stalls else PATIENT)
     program = Program(lane.address, lane.subjects, lane.inputs, lane.notes, lane.tag)
     if stalls:
         program.timeout = (IMPATIENT, IMPATIENT)
+    shorten_pauses(program)
     if plant:
         plant()
     arm(lane, library, end.stem, trouble)
@@ -112,6 +123,16 @@ def _live(lane: Lane, library: Path, trouble: Trouble | None, plant: Plant | Non
         end.write_text(json.dumps({"error": type(e).__name__, "text": traceback.format_exc()}))
         return 4
     return 0
+
+
+def shorten_pauses(program: Program) -> None:
+    """A run under trouble waits for most of its time: where nobody can choose the pauses, they are shortened here."""
+    for place, name, other in (
+        (retry, "FIRST_DELAY", FIRST_PAUSE),
+        (record, "UploadOptions", program.options),
+    ):
+        getattr(place, name)
+        setattr(place, name, other)
 
 
 def layer_of(lane: Lane, library: Path, name: str, trouble: Trouble | None = None) -> Layer:
@@ -167,6 +188,44 @@ def finish(started: Started) -> End:
     os.kill(started.pid, signal.SIGKILL)
     os.waitpid(started.pid, 0)
     return End("hung", text=f"It had not ended after {LONGEST:.0f} s.")
+
+
+def sleeps(started: Started) -> bool:
+    """Wait until a process has been stopped; False when it ends before (and is still to be asked how)."""
+    deadline = time.monotonic() + LONGEST
+    while time.monotonic() < deadline:
+        state = Path(f"/proc/{started.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        if state in "TZX":
+            return state == "T"
+        time.sleep(0.002)
+    return False
+
+
+def wake(started: Started) -> None:
+    os.kill(started.pid, signal.SIGCONT)
+
+
+def send_to_sleep(started: Started) -> None:
+    os.kill(started.pid, signal.SIGSTOP)
+
+
+def on_machine(name: str, plant: Plant | None) -> Plant:
+    """Plants in a process that it is on another machine, whose locks on the shared folder nobody else sees."""
+
+    def become() -> None:
+        for place, attribute, value in (
+            (ownership, "_boot", lambda: f"boot of {name}"),
+            (ownership, "is_on_network", lambda _: True),
+            (store, "is_on_network", lambda _: True),
+            (socket, "gethostname", lambda: name),
+            (fcntl, "lockf", lambda *_: None),
+        ):
+            getattr(place, attribute)
+            setattr(place, attribute, value)
+        if plant:
+            plant()
+
+    return become
 
 
 def _told(started: Started, code: int) -> End:

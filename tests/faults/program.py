@@ -97,15 +97,23 @@ class Program:
     def run(self, exe: Execution) -> None:
         with exe:
             self.user_code(exe)
+        chosen = self.options()
         exe.upload_execution_outputs(
-            max_retries=2, retry_delay=0.02, timeout=self.timeout, chunk_size=CHUNK, clean_folder=None
+            max_retries=chosen.max_retries,
+            retry_delay=chosen.retry_delay,
+            timeout=chosen.timeout,
+            chunk_size=chosen.chunk_size,
+            clean_folder=None,
         )
+
+    def options(self) -> UploadOptions:
+        """How outputs are sent in a test: small chunks, short pauses."""
+        return UploadOptions(max_retries=2, retry_delay=0.02, timeout=self.timeout, chunk_size=CHUNK)
 
     def resume(self, rid: str) -> None:
         """As the command `deriva-ml-prefect resume RID` does, with pauses that suit a test."""
         context = resume(self.address, rid)
-        options = UploadOptions(max_retries=2, retry_delay=0.02, timeout=self.timeout, chunk_size=CHUNK)
-        deliver_outputs(context, options)
+        deliver_outputs(context, self.options())
         self.note(f"resumed {entry_of(context).status}")
 
     def user_code(self, exe: Execution) -> None:

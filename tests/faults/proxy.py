@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LOGIN_PAGE = b"<!DOCTYPE html><html><head><title>Log in</title></head><body><form>Password</form></body></html>"
-REFUSE_SECONDS = 0.3
+REFUSE_SECONDS = 0.03
 STATUSES = {
     "408": "Request Timeout",
     "429": "Too Many Requests",
@@ -135,7 +135,7 @@ class Order:
     stall: float = 1.5
     """Seconds."""
     pid: int = 0
-    """Whom to kill."""
+    """Whom to kill, or to send to sleep."""
 
     def meets(self, number: int) -> bool:
         return bool(self.kind) and self.at <= number < self.at + self.times
@@ -258,8 +258,8 @@ class Spoiler:
     def _spoil(self, order: Order, request: Message, client: Wire, server: Wire) -> bool:
         """Spoil one request; whether the connection can still be used."""
         kind = order.kind
-        if kind == "kill-sent":
-            os.kill(order.pid, signal.SIGKILL)
+        if kind in ("kill-sent", "asleep-sent"):
+            os.kill(order.pid, signal.SIGKILL if kind == "kill-sent" else signal.SIGSTOP)
             return False
         if kind == "reset":
             client.reset()
@@ -286,8 +286,8 @@ class Spoiler:
             _trickle(client, answer.head() + answer.body)
             return True
         answer = self._ask(server, request)
-        if kind == "kill-answered":
-            os.kill(order.pid, signal.SIGKILL)
+        if kind in ("kill-answered", "asleep-answered"):
+            os.kill(order.pid, signal.SIGKILL if kind == "kill-answered" else signal.SIGSTOP)
             return False
         half = len(answer.body) // 2
         if kind == "lost-answer":

@@ -28,6 +28,8 @@ DISK_ERRORS = tuple(
 )
 CHANGES = ("change-truncate", "change-rewrite", "change-delete", "change-touch", "change-source")
 RACE = "race"
+ASLEEP = ("asleep-sent", "asleep-answered")
+"""Stopped at a request, taken over from by another machine that shares the folder, and woken when that has ended."""
 COMMITTED = ("500c", "502c", "stallc")
 """As those without the c, but the server has done what it was asked."""
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -36,6 +38,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "disk": DISK_ERRORS,
     "change": CHANGES,
     "race": (RACE,),
+    "asleep": ASLEEP,
 }
 KINDS = tuple(itertools.chain.from_iterable(GROUPS.values()))
 _MOST_IN_VAIN = 2000
@@ -56,7 +59,7 @@ class Trouble:
 
     @property
     def at_proxy(self) -> bool:
-        return self.kind in (*KILLS_BY_REQUEST, *GROUPS["server"])
+        return self.kind in (*KILLS_BY_REQUEST, *GROUPS["server"], *ASLEEP)
 
     @property
     def on_disk(self) -> bool:
@@ -141,6 +144,8 @@ def _every_boundary(bounds: Boundaries, dice: random.Random) -> Iterator[Schedul
             kill = Trouble(kind, number)
             yield (kill,)
             yield (kill, _kill_of_recovery(bounds, dice))
+        for kind in ASLEEP:
+            yield (Trouble(kind, number),)
         for kind in GROUPS["server"]:
             yield (Trouble(kind, number, dice.choice((1, 1, 2, ALWAYS))),)
     for kind in KILLS_ON_DISK:

@@ -34,7 +34,9 @@ def test_a_sample_of_every_kind() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bug", ["receipt-before-send", "leased-anew", "rows-before-bytes", "code-run-again"])
+@pytest.mark.parametrize(
+    "bug", ["receipt-before-send", "leased-anew", "rows-before-bytes", "code-run-again", "stale-owner-writes"]
+)
 def test_a_planted_bug_is_caught(bug: str) -> None:
     done = campaign("--prove", "--plant", bug)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -80,7 +82,15 @@ def test_a_plan_is_the_same_from_the_same_seed_and_has_every_kind() -> None:
     assert first != plan(BOUNDS, seed=2, count=3000)
     assert len(set(first)) == 3000
     met = {trouble.kind for schedule in first for trouble in schedule}
-    assert met >= {*GROUPS["kill"], *GROUPS["server"], *GROUPS["change"], *GROUPS["race"], "ENOSPC-write", "EIO-fsync"}
+    assert met >= {
+        *GROUPS["kill"],
+        *GROUPS["server"],
+        *GROUPS["change"],
+        *GROUPS["race"],
+        *GROUPS["asleep"],
+        "ENOSPC-write",
+        "EIO-fsync",
+    }
     numbers = {trouble.at for schedule in first for trouble in schedule if trouble.kind == "lost-answer"}
     assert numbers >= set(range(1, 44))
 

@@ -109,6 +109,11 @@ class Lane:
         return self.folder / "notes.txt"
 
     @property
+    def said(self) -> Path:
+        """What the processes under test wrote to their standard output and error."""
+        return self.folder / "said.txt"
+
+    @property
     def address(self) -> Address:
         """The catalog through the proxy."""
         return Address(f"127.0.0.1:{self.proxy.port}", self.catalog_id)
@@ -143,6 +148,7 @@ class Lane:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
         self.notes.write_bytes(b"")
+        self.said.write_bytes(b"")
 
 
 def make_catalog(server: Server) -> tuple[str, tuple[str, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ import pytest
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
 from deriva_ml_prefect.journal import features, queries
 from deriva_ml_prefect.journal.executions import list_executions, read_execution
-from deriva_ml_prefect.journal.store import SCHEMA_VERSION, Journal, close_journals, is_on_network, open_journal
+from deriva_ml_prefect.journal.store import (
+    FILE_NAME,
+    SCHEMA_VERSION,
+    Journal,
+    close_journals,
+    is_on_network,
+    open_journal,
+)
 
 
 def test_settings_of_the_connection(journal: Journal) -> None:
@@ -47,6 +55,21 @@ def test_what_is_no_journal_is_refused_and_kept(tmp_path: Path, content: bytes) 
     with pytest.raises(DerivaMLConfigurationError, match="cannot be opened"):
         open_journal(tmp_path)
     assert path.read_bytes() == content
+
+
+def test_file_that_another_process_holds_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    close_journals()
+    open_journal(tmp_path / "held")
+    close_journals()
+    connect = sqlite3.connect
+    with closing(connect(tmp_path / "held" / FILE_NAME)) as holder:
+        holder.execute("PRAGMA journal_mode=DELETE")
+        holder.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr(sqlite3, "connect", lambda path, **values: connect(path, **{**values, "timeout": 0.01}))
+        with pytest.raises(DerivaMLConfigurationError, match=r"is in use: .*Repeat when it has"):
+            open_journal(tmp_path / "held")
+    assert open_journal(tmp_path / "held")
+    close_journals()
 
 
 def test_one_connection_a_process(journal: Journal, fork: Callable[[Callable[[], None]], Any]) -> None:
