@@ -44,6 +44,8 @@ class Route:
     load: Callable[[], Service]
     sentences: bool = False
     """Whether error answers begin with the status's sentence, as ERMrest's do."""
+    kept_in: str | None = None
+    """What the service has made in the data folder, if it was ever used."""
 
 
 @dataclass

@@ -15,9 +15,9 @@ import tarfile
 from contextlib import closing
 from pathlib import Path
 
-from .check import catalogs_of, content_path
 from .database import connect
 from .files import sync_folder
+from .layout import HATRAC, REGISTRY, catalog_path, catalogs_of, content_path
 from .state import ServerError
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
@@ -87,9 +87,9 @@ def restore(source: Path, folder: Path) -> None:
 def _copy(folder: Path, target: Path) -> None:
     (target / "catalogs").mkdir()
     (target / "objects" / "incoming").mkdir(parents=True)
-    if (folder / "registry.db").exists():
+    if (folder / REGISTRY).exists():
         _copy_catalogs(folder, target)
-    if (folder / "hatrac.db").exists():
+    if (folder / HATRAC).exists():
         _copy_objects(folder, target)
     for name in PLAIN:
         if (folder / name).exists():
@@ -102,10 +102,10 @@ def _copy(folder: Path, target: Path) -> None:
 def _copy_catalogs(folder: Path, target: Path) -> None:
     """The registry, then each catalog that is in it; again if one was deleted in between."""
     for _ in range(TRIES):
-        _copy_database(folder / "registry.db", target / "registry.db")
+        _copy_database(folder / REGISTRY, target / REGISTRY)
         try:
             for serial, _ in catalogs_of(target):
-                _copy_database(folder / "catalogs" / f"{serial}.db", target / "catalogs" / f"{serial}.db")
+                _copy_database(catalog_path(folder, serial), catalog_path(target, serial))
         except sqlite3.OperationalError:
             continue
         return
@@ -115,8 +115,8 @@ def _copy_catalogs(folder: Path, target: Path) -> None:
 def _copy_objects(folder: Path, target: Path) -> None:
     mentioned = "SELECT content FROM version WHERE content IS NOT NULL UNION SELECT job FROM job"
     for _ in range(TRIES):
-        _copy_database(folder / "hatrac.db", target / "hatrac.db")
-        with closing(connect(target / "hatrac.db", (), must_exist=True)) as connection:
+        _copy_database(folder / HATRAC, target / HATRAC)
+        with closing(connect(target / HATRAC, (), must_exist=True)) as connection:
             contents = [row[0] for row in connection.execute(mentioned)]
         try:
             for content in contents:

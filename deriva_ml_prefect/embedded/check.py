@@ -17,6 +17,7 @@ from .database import connect
 from .ermrest.clock import Moment
 from .ermrest.model import ForeignKey, Key, Model, Table
 from .ermrest.model_store import load_model
+from .layout import HATRAC, catalog_path, catalogs_of, content_path
 
 PIECE = 1024 * 1024
 
@@ -39,7 +40,7 @@ def check_folder(folder: Path) -> Report:
     said: list[str] = []
     catalogs = rows = former = 0
     for serial, identity in catalogs_of(folder):
-        path = folder / "catalogs" / f"{serial}.db"
+        path = catalog_path(folder, serial)
         if not path.exists():
             said.append(f"catalog {identity}: its file {path} is missing")
             continue
@@ -52,16 +53,6 @@ def check_folder(folder: Path) -> Report:
         except sqlite3.DatabaseError as error:
             said.append(f"catalog {identity}: its file {path} cannot be read: {error}")
     return Report(catalogs, rows, former, _check_objects(folder, said), tuple(said))
-
-
-def catalogs_of(folder: Path) -> list[tuple[int, str]]:
-    """Serial and id of each catalog that is not deleted."""
-    if not (folder / "registry.db").exists():
-        return []
-    with closing(connect(folder / "registry.db", (), must_exist=True)) as connection:
-        return connection.execute(
-            "SELECT serial, id FROM catalog WHERE deleted IS NULL AND NOT is_alias ORDER BY serial"
-        ).fetchall()
 
 
 def _check_file(connection: sqlite3.Connection, where: str, said: list[str]) -> None:
@@ -148,10 +139,10 @@ _VERSIONS = """SELECT n.path, v.version, v.content, v.length, v.md5, v.sha256
 
 
 def _check_objects(folder: Path, said: list[str]) -> int:
-    if not (folder / "hatrac.db").exists():
+    if not (folder / HATRAC).exists():
         return 0
     count = 0
-    with closing(connect(folder / "hatrac.db", (), must_exist=True)) as connection:
+    with closing(connect(folder / HATRAC, (), must_exist=True)) as connection:
         _check_file(connection, "objects", said)
         for path, version, content, length, md5, sha256 in connection.execute(_VERSIONS).fetchall():
             count += 1
@@ -164,10 +155,6 @@ def _check_objects(folder: Path, said: list[str]) -> int:
             if not file.exists() and connection.execute("SELECT 1 FROM job WHERE job = ?", (job,)).fetchone():
                 said.append(f"upload job {job}: its file {file} of {length} bytes is missing")
     return count
-
-
-def content_path(folder: Path, content: str) -> Path:
-    return folder / "objects" / content[:2] / content
 
 
 def _wrong_object(file: Path, length: int, md5: bytes | None, sha256: bytes | None) -> str | None:

@@ -25,6 +25,7 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -32,12 +33,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .state import HOST, Running, ServerError, read_state, write_state
 
 if TYPE_CHECKING:
+    from .app import Route
     from .login import Logins
+    from .repair import Tell
 
 LOCK = "server.lock"
 LOG_FILE = "server.log"
@@ -137,9 +140,23 @@ def _serve_locked(folder: Path, port: int | None, idle_minutes: float) -> int:
     from .authn import Identities, ensure_owner
     from .certificates import authority_file, ensure_certificates, server_context
     from .login import Logins
+    from .repair import tell_log
     from .serving import Listeners, listen, run
 
     earlier = read_state(folder)
+    logins = Logins(folder)
+    done: list[str] = []
+
+    def tell(sentence: str) -> None:
+        done.append(sentence)
+        tell_log(sentence)
+
+    routes = _routes(folder, logins, tell)
+    if earlier is not None and earlier.pid is not None:
+        LOG.warning("The server before (process %s) did not stop in order.", earlier.pid)
+        _repair(folder, routes, tell)
+        if not done:
+            tell_log("nothing was left undone")
     ensure_owner(folder)
     if ensure_certificates(folder):
         LOG.warning("made certificates for HTTPS; clients have to trust %s", authority_file(folder))
@@ -150,8 +167,7 @@ def _serve_locked(folder: Path, port: int | None, idle_minutes: float) -> int:
     )
     plain, encrypted = (listener.getsockname()[1] for listener in (listeners.plain, listeners.encrypted))
     activity = Activity()
-    logins = Logins(folder)
-    app = App(_routes(folder, logins), Identities(folder, logins), (plain, encrypted), activity)
+    app = App(routes, Identities(folder, logins), (plain, encrypted), activity)
     state = Running(
         url=f"http://{HOST}:{plain}",
         port=plain,
@@ -163,8 +179,6 @@ def _serve_locked(folder: Path, port: int | None, idle_minutes: float) -> int:
         https_port=encrypted,
         ca_file=str(authority_file(folder)),
     )
-    if earlier is not None and earlier.pid is not None:
-        LOG.warning("The server before (process %s) did not stop in order; repairing as data is opened.", earlier.pid)
     write_state(folder, state)
     LOG.warning("serving %s at %s and %s (process %s)", folder, state.url, state.https_url, state.pid)
     try:
@@ -176,33 +190,48 @@ def _serve_locked(folder: Path, port: int | None, idle_minutes: float) -> int:
     return 0
 
 
-def _routes(folder: Path, logins: Logins) -> tuple[Any, ...]:
+def _repair(folder: Path, routes: tuple[Route, ...], tell: Tell) -> None:
+    """Put in order what a killed server left, and open what it had, which looks after the rest; say what was done."""
+    from .repair import recover_folder
+
+    recover_folder(folder, tell)
+    for route in routes:
+        if route.kept_in is not None and (folder / route.kept_in).exists():
+            try:
+                route.load()
+            except (sqlite3.DatabaseError, OSError) as error:  # the other services are of use without this one
+                tell(f"{route.prefix} cannot be opened: {error}")
+
+
+def _routes(folder: Path, logins: Logins, tell: Tell) -> tuple[Route, ...]:
     from .app import Route
     from .authn import AuthnService
     from .http import Service
+    from .layout import EXPORTS, HATRAC, REGISTRY
 
     @cache
     def ermrest() -> Service:
         from .ermrest.service import ErmrestService
 
-        return ErmrestService(folder)
+        return ErmrestService(folder, tell)
 
     @cache
     def hatrac() -> Service:
         from .hatrac.service import open_service
 
-        return open_service(folder)
+        return open_service(folder, tell)
 
+    @cache
     def export() -> Service:
         from .export.service import open_service
 
-        return open_service(folder, ermrest(), hatrac())
+        return open_service(folder, ermrest(), hatrac(), tell)
 
     return (
-        Route("/ermrest", ermrest, sentences=True),
-        Route("/hatrac", hatrac),
+        Route("/ermrest", ermrest, sentences=True, kept_in=REGISTRY),
+        Route("/hatrac", hatrac, kept_in=HATRAC),
         Route("/authn", lambda: AuthnService(logins)),
-        Route("/deriva/export", export),
+        Route("/deriva/export", export, kept_in=EXPORTS),
     )
 
 

@@ -167,7 +167,7 @@ def ask(disk: Disk, *requests: tuple[str, str, dict[str, Any]], after: Callable[
     `{0}` in a path is the first answer's text, and so on. `after` is called at each answer.
     """
     logins = Logins(disk.data)
-    app = App(server._routes(disk.data, logins), Identities(disk.data, logins), (PORT,), Activity())
+    app = App(server._routes(disk.data, logins, print), Identities(disk.data, logins), (PORT,), Activity())
     texts: list[str] = []
 
     async def run() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,8 +22,8 @@ from deriva_ml_prefect.embedded.ermrest.model import Json
 from deriva_ml_prefect.embedded.ermrest.public_schema import make_first_model
 from deriva_ml_prefect.embedded.errors import BadRequest, Conflict, NotFound
 from deriva_ml_prefect.embedded.http import Client
-
-LOG = logging.getLogger("deriva_ml_prefect.embedded")
+from deriva_ml_prefect.embedded.layout import REGISTRY, catalog_path
+from deriva_ml_prefect.embedded.repair import Tell, tell_log
 
 
 @dataclass(frozen=True)
@@ -47,16 +46,16 @@ class Registry:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def open_registry(folder: Path) -> Registry:
+def open_registry(folder: Path, tell: Tell = tell_log) -> Registry:
     """Open or begin the registry of a data folder, removing files of catalogs that a kill left half made or deleted."""
     (folder / "catalogs").mkdir(parents=True, exist_ok=True)
-    registry = Registry(folder, open_database(folder / "registry.db", read_sql("registry.sql")))
+    registry = Registry(folder, open_database(folder / REGISTRY, read_sql("registry.sql")))
     with registry.database.read() as connection:
         alive = {row[0] for row in connection.execute("SELECT serial FROM catalog WHERE deleted IS NULL")}
-    for path in (folder / "catalogs").glob("*.db"):
-        if path.stem.isdigit() and int(path.stem) not in alive:
-            LOG.warning("removing %s: its catalog was deleted, or never answered, when the server ended", path)
-            remove_file(path)
+    for serial in {path.name.partition(".")[0] for path in (folder / "catalogs").glob("*.db*")}:
+        if serial.isdigit() and int(serial) not in alive:
+            remove_file(file_of(registry, int(serial)))
+            tell(f"removed the file of catalog {serial}: it was deleted, or never answered, when the server ended")
     return registry
 
 
@@ -65,7 +64,7 @@ def read_sql(name: str) -> str:
 
 
 def file_of(registry: Registry, serial: int) -> Path:
-    return registry.folder / "catalogs" / f"{serial}.db"
+    return catalog_path(registry.folder, serial)
 
 
 def remove_file(path: Path) -> None:

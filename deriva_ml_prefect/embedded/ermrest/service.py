@@ -31,6 +31,7 @@ from deriva_ml_prefect.embedded.ermrest.registry import (
 )
 from deriva_ml_prefect.embedded.errors import BadRequest, MethodNotAllowed, NotFound, NotImplementedHere
 from deriva_ml_prefect.embedded.http import Request, Response
+from deriva_ml_prefect.embedded.repair import Tell, tell_log
 
 VERSION: Final = "0.5.0 (embedded)"
 DATA: Final = frozenset({"entity", "attribute", "attributegroup", "aggregate", "entity_rid"})
@@ -41,8 +42,8 @@ REFUSED: Final = frozenset({"textfacet", "meta", "password"})
 class ErmrestService:
     """All of `/ermrest`, upon one data folder. Called from many threads."""
 
-    def __init__(self, data_folder: Path) -> None:
-        self._registry = open_registry(data_folder)
+    def __init__(self, data_folder: Path, tell: Tell = tell_log) -> None:
+        self._registry = open_registry(data_folder, tell)
 
     def __call__(self, request: Request) -> Response:
         if request.method == "HEAD":

@@ -9,7 +9,6 @@ and renamed when it is complete. What a killed server left half done is removed 
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 import shutil
@@ -21,8 +20,8 @@ from typing import Final
 import orjson
 
 from deriva_ml_prefect.embedded.errors import NotFound
+from deriva_ml_prefect.embedded.repair import Tell, tell_log
 
-LOG = logging.getLogger("deriva_ml_prefect.embedded")
 KEPT_SECONDS: Final = 6 * 3600.0
 KEY: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 RECORD: Final = "result.json"
@@ -38,13 +37,13 @@ class Result:
     """Name in the URL → file."""
 
 
-def open_results(folder: Path) -> Path:
+def open_results(folder: Path, tell: Tell = tell_log) -> Path:
     """The folder of results, made if need be, without what was never finished."""
     exports = folder / "exports"
     exports.mkdir(parents=True, exist_ok=True, mode=0o700)
     for unfinished in exports.glob(".*"):
-        LOG.warning("removing %s: the export was not finished when the server ended", unfinished)
         shutil.rmtree(unfinished)
+        tell(f"removed {unfinished}: the export was not finished when the server ended")
     drop_old(exports)
     return exports
 

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 from deriva_ml_prefect.embedded.ermrest.answers import read_json
 from deriva_ml_prefect.embedded.errors import Forbidden, MethodNotAllowed, NotFound, Unauthorized
 from deriva_ml_prefect.embedded.http import Client, Request, Response, Service
+from deriva_ml_prefect.embedded.repair import Tell, tell_log
 from deriva_ml_prefect.embedded.state import read_state
 
 from .bag import make_bag
@@ -100,9 +101,9 @@ class ExportService:
         return Response(200, headers, _read(file), file.stat().st_size)
 
 
-def open_service(folder: Path, ermrest: Service, hatrac: Service) -> ExportService:
+def open_service(folder: Path, ermrest: Service, hatrac: Service, tell: Tell = tell_log) -> ExportService:
     """The export service of a data folder, upon the two services that the server gives out itself."""
-    return ExportService(folder, open_results(folder), ermrest, hatrac)
+    return ExportService(folder, open_results(folder, tell), ermrest, hatrac)
 
 
 def _bag(specification: Specification, reader: Reader, folder: Path) -> dict[str, Path]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from deriva_ml_prefect.embedded.authn import OWNER, client_id
 from deriva_ml_prefect.embedded.database import open_database
 from deriva_ml_prefect.embedded.errors import MethodNotAllowed
+from deriva_ml_prefect.embedded.files import sync_folder
 from deriva_ml_prefect.embedded.http import Request, Response
+from deriva_ml_prefect.embedded.layout import HATRAC
+from deriva_ml_prefect.embedded.repair import Tell, tell_log
 
 from .acl import acl_resource
 from .content import open_contents
@@ -17,11 +19,10 @@ from .metadata import metadata_resource
 from .namespaces import put_namespace
 from .objects import delete_target, get_target, get_versions, put_object
 from .rename import rename_from
-from .store import find_name, forget_garbage, garbage, insert_name, mentioned_contents
+from .store import count_jobs, find_name, forget_garbage, garbage, insert_name, mentioned_contents
 from .uploads import upload_resource
 from .url import ROOT, Target, parse_target
 
-LOG = logging.getLogger("deriva_ml_prefect.embedded")
 NAMESPACE_TYPE = "application/x-hatrac-namespace"
 OPEN_MARK = ".open"
 
@@ -63,28 +64,36 @@ class HatracService:
         (self._store.contents.folder / OPEN_MARK).unlink(missing_ok=True)
 
 
-def open_service(folder: Path) -> HatracService:
+def open_service(folder: Path, tell: Tell = tell_log) -> HatracService:
     """Hatrac on a data folder: made at its first use, repaired after a kill, with the owner as owner of the root."""
     schema = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
-    database = open_database(folder / "hatrac.db", schema)
+    database = open_database(folder / HATRAC, schema)
     contents = open_contents(folder / "objects")
     store = Store(database, contents)
     with database.write() as connection:
         if find_name(connection, ROOT) is None:
             insert_name(connection, ROOT, is_object=False, owner=(client_id(OWNER),))
-    _repair(store)
+    _repair(store, tell)
     (contents.folder / OPEN_MARK).touch()
+    sync_folder(contents.folder)
     return HatracService(store)
 
 
-def _repair(store: Store) -> None:
-    """Remove what a killed server left: half-written files, and files that no row mentions."""
-    left = store.contents.sweep_incoming()
+def _repair(store: Store, tell: Tell) -> None:
+    """Remove what a killed server left: half-written files, and files that no row mentions. Upload jobs stay."""
+    contents = store.contents
+    removed = {"that were being written, and never answered": contents.sweep_incoming(), "of deleted objects": 0}
+    was_killed = (contents.folder / OPEN_MARK).exists()
     with store.database.write() as connection:
-        contents = garbage(connection)
-        store.contents.remove(contents)
-        forget_garbage(connection, contents)
-        if (store.contents.folder / OPEN_MARK).exists():
-            left += store.contents.sweep(mentioned_contents(connection))
-    if left or contents:
-        LOG.warning("hatrac: removed %s files of writes or deletes that were cut off", left + len(contents))
+        deleted = garbage(connection)
+        contents.remove(deleted)
+        forget_garbage(connection, deleted)
+        removed["of deleted objects"] = len(deleted)
+        if was_killed:
+            removed["that no object and no upload job has"] = contents.sweep(mentioned_contents(connection))
+        waiting = count_jobs(connection)
+    for words, count in removed.items():
+        if count:
+            tell(f"hatrac: removed {count} {'file' if count == 1 else 'files'} {words}")
+    if was_killed and waiting:
+        tell(f"hatrac: kept {waiting} unfinished upload {'job' if waiting == 1 else 'jobs'}, to be continued")

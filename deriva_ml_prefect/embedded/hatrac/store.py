@@ -281,6 +281,10 @@ def jobs(connection: sqlite3.Connection, name: Name) -> list[Job]:
     return [_job(row) for row in connection.execute(f"{_JOB} WHERE name = ? ORDER BY id", (name.id,))]
 
 
+def count_jobs(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM job").fetchone()[0])
+
+
 def get_job(connection: sqlite3.Connection, name: Name, job: str) -> Job:
     row = connection.execute(f"{_JOB} WHERE name = ? AND job = ?", (name.id, job)).fetchone()
     if row is None:
