@@ -58,11 +58,14 @@ def make_name(connection: Connection, path: str, client: Client | None, *, is_ob
 def put_namespace(store: Store, request: Request, path: str) -> Response:
     with store.database.write() as connection:
         existing = find_name(connection, path)
-        if existing is not None:
-            if existing.is_deleted:
-                raise Conflict(f"{path} was deleted, and a name is not used twice.")
+        if existing is not None and not existing.is_deleted:
+            tag = listing_tag(connection, existing)
+            require_conditions(request, lambda: tag)
+            require(request.client, existing, lineage(connection, path), "owner")
             raise Conflict(f"{path} exists already.")
         require_conditions(request, lambda: None)
+        if existing is not None:
+            raise Conflict(f"{path} was deleted, and a name is not used twice.")
         make_name(connection, path, request.client, is_object=False, parents=wants_parents(request.query))
     return created(url_of(path))
 

@@ -41,6 +41,13 @@ from .store import (
 from .url import Target, url_of, wants_parents
 
 MOST_JSON = 64 * 1024
+_FORMER = {
+    "chunk_bytes": "chunk-length",
+    "total_bytes": "content-length",
+    "content_type": "content-type",
+    "content_md5": "content-md5",
+}
+"""Names that fields of a job had once, which are still understood."""
 MOST_LENGTH = 1 << 42
 POSITION = re.compile(r"\d{1,9}")
 _WRITING = threading.Lock()
@@ -77,6 +84,7 @@ def _list_jobs(store: Store, request: Request, target: Target) -> Response:
 
 def _make_job(store: Store, request: Request, target: Target) -> Response:
     document = _document(request)
+    document = {_FORMER.get(key, key): value for key, value in document.items()}
     chunk_length = _integer(document, "chunk-length", least=1)
     content_length = _integer(document, "content-length", least=0)
     metadata = {key: check_value(key, _text(document, key)) for key in KEYS if document.get(key) is not None}
@@ -108,6 +116,10 @@ def _document(request: Request) -> dict[str, Any]:
 
 def _integer(document: dict[str, Any], key: str, *, least: int) -> int:
     value = document.get(key)
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 20:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MOST_LENGTH:
         raise BadRequest(f"{key} must be an integer from {least} to {MOST_LENGTH}, not {value!r:.100}.")
     return value

@@ -207,3 +207,23 @@ def test_files_are_where_the_docstring_says(client: httpx.Client, ns: str, embed
     version = client.put(f"{ns}/o", content=b"here").text.strip().rsplit(":", 1)[1]
     place: Path = embedded_server.data / "objects" / version[:2] / version
     assert place.read_bytes() == b"here"
+
+
+def test_a_namespace_that_is_there_conditions_come_before_rights_and_those_before_the_conflict(
+    client: httpx.Client, ns: str, embedded_server: Any
+) -> None:
+    assert client.put(ns, headers=NAMESPACE | {"if-none-match": "*"}).status_code == 412
+    assert client.put(ns, headers=NAMESPACE).status_code == 409
+    with embedded_server.client(embedded_server.token2) as other, embedded_server.client("") as nobody:
+        assert other.put(ns, headers=NAMESPACE).status_code == 403
+        assert nobody.put(ns, headers=NAMESPACE).status_code == 401
+
+
+def test_jobs_are_described_in_former_words_too(client: httpx.Client, ns: str) -> None:
+    former = {"chunk_bytes": "5", "total_bytes": 5.0, "content_type": "text/plain"}
+    answer = client.post(f"{ns}/former;upload", json=former)
+    assert answer.status_code == 201, answer.text
+    job = client.get(answer.text.strip()).json()
+    assert (job["chunk-length"], job["content-length"], job["content-type"]) == (5, 5, "text/plain")
+    for wrong in ({"chunk-length": "x"}, {"chunk-length": 0}, {"chunk-length": None}, {"chunk-length": [5]}):
+        assert client.post(f"{ns}/wrong;upload", json={"content-length": 5, **wrong}).status_code == 400
