@@ -124,7 +124,7 @@ class ErmrestService:
 
             return handle_data(catalog, at, keyword, below, request)
         if keyword == "history":
-            return handle_history(catalog, below, request)
+            return handle_history(catalog, at, below, request)
         if keyword in REFUSED:
             raise NotImplementedHere(f"The resource {keyword} is not implemented.")
         raise NotFound(f"A catalog has no resource {resource[:100]}.")

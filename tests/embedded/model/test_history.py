@@ -100,3 +100,23 @@ def test_model_etag_moves_with_the_model_only(pair: Any) -> None:
     pair.put("/schema/S/table/P/annotation/x", 1)
     assert pair.send("GET", "/schema", if_none_match=etag).status == 200
     assert pair.put("/schema/S", {"comment": "x"}, if_match=etag).status == 412
+
+
+def test_ranges_are_taken_back_to_revisions_and_may_be_empty(pair: Any) -> None:
+    first = pair.get("/history/,")["snaprange"][0]
+    pair.post("/entity/S:P", [{"id": 1}])
+    between = pair.get("")["snaptime"]
+    pair.post("/entity/S:P", [{"id": 2}])
+    last = pair.get("")["snaptime"]
+    assert pair.get(f"/history/{between},")["snaprange"] == [between, last]
+    assert pair.get(f"/history/,{between}")["snaprange"] == [first, between]
+    assert pair.get(f"/history/{first},{first}")["snaprange"] == [first, first]
+    assert pair.send("GET", f"/history/,{first}").status == 404
+    assert pair.send("GET", f"/history/{last},{between}").status == 409
+    assert pair.send("GET", "/history/2,").status == 409
+    assert pair.send("GET", f"@{between}/history/,").status == 404
+    assert pair.send("DELETE", f"/history/,{first}").status == 404  # there is nothing to forget
+    assert pair.send("DELETE", f"/history/,{between}").status == 204
+    assert pair.get("/history/,")["snaprange"][0] == between
+    assert pair.send("GET", f"@{first}/entity/S:P").status == 409
+    assert [row["id"] for row in pair.get(f"@{between}/entity/S:P")] == [1]
