@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument(
         "--only", metavar="KIND", help=f"only those with such a trouble: {', '.join(GROUPS)}, or a kind"
     )
+    parser.add_argument("--part", metavar="K/N", help="the K-th of N parts of these schedules, for shorter runs")
     parser.add_argument("--repeat", metavar="SCHEDULE", help="one schedule, as a failure shows it; see schedule.py")
     parser.add_argument("--plant", metavar="BUG", help="plant a bug in the processes under test (see --prove --list)")
     parser.add_argument("--workers", type=int, default=4, metavar="W", help="processes that conduct schedules (4)")
@@ -36,6 +38,8 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.only and asked.only not in (*GROUPS, *KINDS):
         parser.error(f"--only {asked.only}: no such trouble; there are {', '.join((*GROUPS, *KINDS))}")
+    if asked.part and not re.fullmatch(r"[1-9]\d*/[1-9]\d*", asked.part):
+        parser.error(f"--part {asked.part}: it looks like 2/5, the second of five parts")
     if not os.environ.get(_INSIDE):
         return _above_the_layer()
     from tests.faults.campaign import run

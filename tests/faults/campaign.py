@@ -103,7 +103,10 @@ def _run(campaign: Campaign, asked: argparse.Namespace) -> int:
     schedules = _sample(campaign.bounds) if asked.sample else None
     if schedules is None:
         schedules = plan(campaign.bounds, seed=asked.seed, count=asked.schedules, only=asked.only)
-    jobs = [Job(schedule, f"t{asked.seed}-{number}", asked.plant) for number, schedule in enumerate(schedules)]
+    if asked.part:
+        which, parts = map(int, asked.part.split("/"))
+        schedules = schedules[which - 1 :: parts]
+    jobs = [Job(schedule, f"t{asked.seed % 10_000_000}-{number}", asked.plant) for number, schedule in enumerate(schedules)]
     began = time.monotonic()
     verdicts = _conduct(campaign, jobs)
     failed = [verdict for verdict in verdicts if verdict["problems"]]
