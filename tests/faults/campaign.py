@@ -106,7 +106,8 @@ def _run(campaign: Campaign, asked: argparse.Namespace) -> int:
     if asked.part:
         which, parts = map(int, asked.part.split("/"))
         schedules = schedules[which - 1 :: parts]
-    jobs = [Job(schedule, f"t{asked.seed % 10_000_000}-{number}", asked.plant) for number, schedule in enumerate(schedules)]
+    tag = f"t{asked.seed % 10_000_000}"
+    jobs = [Job(schedule, f"{tag}-{number}", asked.plant) for number, schedule in enumerate(schedules)]
     began = time.monotonic()
     verdicts = _conduct(campaign, jobs)
     failed = [verdict for verdict in verdicts if verdict["problems"]]
