@@ -23,7 +23,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--kernel", "-k", metavar="KERNEL", help="name of the Jupyter kernel")
     parser.add_argument("--config-dir", "-c", metavar="DIR", default="src/configs", help="folder of the configurations")
-    parser.add_argument("--inspect", action="store_true", help="show the notebook's parameters and exit")
+    parser.add_argument(
+        "--inspect",
+        action="store_true",
+        help="show the notebook's parameters, with the values that are given here, and exit",
+    )
     parser.add_argument("--info", action="store_true", help="show groups and names of the configurations, and exit")
     parser.add_argument("--log-output", action="store_true", help="show the output of cells while they run")
     parser.add_argument("--allow-dirty", action="store_true", help="do not warn of uncommitted changes")
@@ -41,9 +45,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
         print(describe_configs(Path(arguments.config_dir)), end="")
         return 0
-    from deriva_ml_prefect.experiments.notebooks import inspect_notebook
+    from deriva_ml_prefect.experiments.notebooks import check_names, inspect_notebook
+    from deriva_ml_prefect.experiments.parameter_file import read_parameters
 
-    parameters = inspect_notebook(Path(arguments.notebook))
+    notebook = Path(arguments.notebook)
+    parameters = inspect_notebook(notebook)
+    values = read_parameters(Path(arguments.file)) if arguments.file else {}
+    values |= dict(arguments.parameter)
+    check_names(notebook, parameters, values)
     if not arguments.inspect:
         raise DerivaMLConfigurationError(
             "This version of deriva-ml-run-notebook cannot run notebooks yet; nothing was run. Open the notebook in "
@@ -55,7 +64,8 @@ def _run(arguments: argparse.Namespace) -> int:
     for parameter in parameters:
         kind = "" if parameter.type_name == "None" else f": {parameter.type_name}"
         text = f"  # {parameter.help}" if parameter.help else ""
-        print(f"{parameter.name}{kind} = {parameter.default}{text}")
+        value = repr(values[parameter.name]) if parameter.name in values else parameter.default
+        print(f"{parameter.name}{kind} = {value}{text}")
     return 0
 
 

@@ -58,15 +58,24 @@ def notebook_checksum(path: Path) -> str:
     """Git object id of the notebook without outputs, counters and volatile metadata: running it changes nothing."""
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DerivaMLWorkflowError(f"{path} cannot be read as a notebook: {error}.") from error
-    return text_checksum(json.dumps(stripped(notebook), indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+        clean = json.dumps(stripped(notebook), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        return text_checksum(clean)
+    # what is JSON and no notebook has something else where cells and metadata should be
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise DerivaMLWorkflowError(f"{path} cannot be read as a notebook: {type(error).__name__}: {error}.") from error
 
 
 def stripped(notebook: Mapping[str, Any]) -> dict[str, Any]:
     """The notebook as written, without what running it leaves behind."""
     metadata = {k: v for k, v in dict(notebook.get("metadata") or {}).items() if k not in _VOLATILE_KEYS}
-    return {**notebook, "metadata": metadata, "cells": [_stripped_cell(cell) for cell in notebook.get("cells") or []]}
+    clean = {**notebook, "metadata": metadata, "cells": [_stripped_cell(cell) for cell in notebook.get("cells") or []]}
+    if "worksheets" in notebook:
+        # formats before 4 have their cells in sheets
+        clean["worksheets"] = [
+            {**sheet, "cells": [_stripped_cell(cell) for cell in sheet.get("cells") or []]}
+            for sheet in notebook["worksheets"]
+        ]
+    return clean
 
 
 def _stripped_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,6 +83,7 @@ def _stripped_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     clean = {k: v for k, v in cell.items() if k != "id"} | {"metadata": metadata}
     if cell.get("cell_type") == "code":
         clean |= {"outputs": [], "execution_count": None}
+        clean.pop("prompt_number", None)
     return clean
 
 
