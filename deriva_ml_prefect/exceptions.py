@@ -164,12 +164,14 @@ class DerivaMLDirtyWorkflowError(DerivaMLWorkflowError):
 class DerivaMLUploadError(DerivaMLExecutionError):
     """Some effects were not delivered. Everything staged is still there: upload again, or resume.
 
-    `failed` names each one with its reason.
+    `failed` names each one with its reason. `passing` says that sending the same again may succeed for all of them: the
+    server could not be reached, or answered that it is not well.
     """
 
-    def __init__(self, message: str, failed: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(self, message: str, failed: Sequence[tuple[str, str]] = (), *, passing: bool = False) -> None:
         super().__init__(message)
         self.failed = tuple(failed)
+        self.passing = passing
 
 
 class DerivaMLOwnershipError(DerivaMLExecutionError):

@@ -16,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
-from deriva_ml_prefect.exceptions import DerivaMLAttemptError, DerivaMLOfflineError
+from deriva_ml_prefect.exceptions import DerivaMLAttemptError, DerivaMLOfflineError, DerivaMLUploadError
 from deriva_ml_prefect.phases.close import close_execution
 from deriva_ml_prefect.phases.download import download_inputs
 from deriva_ml_prefect.phases.flush import flush_features
@@ -33,8 +33,9 @@ FIRST_DELAY = 5.0
 
 
 def is_passing(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001 (Prefect's signature)
-    """Whether a failed phase is worth repeating: the catalog could not be reached."""
-    return isinstance(state.data, DerivaMLOfflineError)
+    """Whether a failed phase is worth repeating: the catalog could not be reached, or was not well."""
+    error = state.data
+    return isinstance(error, DerivaMLOfflineError) or (isinstance(error, DerivaMLUploadError) and error.passing)
 
 
 def _task(

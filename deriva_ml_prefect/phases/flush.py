@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from deriva_ml_prefect.exceptions import DerivaMLUploadError
+from deriva_ml_prefect.exceptions import DerivaMLCredentialExpired, DerivaMLUploadError
 from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal.features import StagedFeature
@@ -40,12 +40,20 @@ def flush_features(context: Context, options: UploadOptions = UploadOptions()) -
         journal_features.mark_failed(
             journal, context.rid, batch["feature_table"], batch["first"], batch["last"], failure.reason
         )
+    expired = next((failure for failure in report.failed if failure.credential_expired), None)
+    if expired is not None:
+        raise DerivaMLCredentialExpired(
+            f"Execution {context.rid}: the server no longer accepts the credential, and feature values wait for another "
+            f"one. {expired.reason} Everything is still staged: renew the credential, then call "
+            f"upload_execution_outputs() again, or `deriva-ml-prefect resume {context.rid}`."
+        )
     if report.failed:
         shown = "; ".join(f"{failure.key}: {failure.reason}" for failure in report.failed[:5])
         raise DerivaMLUploadError(
             f"Execution {context.rid}: feature values were not inserted. {shown}. They are still staged: call "
             f"upload_execution_outputs() again, or `deriva-ml-prefect resume {context.rid}`.",
             [(failure.key, failure.reason) for failure in report.failed],
+            passing=all(failure.transient for failure in report.failed),
         )
     return context
 

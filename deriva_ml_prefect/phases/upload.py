@@ -61,7 +61,8 @@ def upload_files(context: Context, files: Sequence[StagedFile], options: UploadO
     journal_files.mark_failed(journal, context.rid, failed)
     if failed or wanting:
         expired = next((failure for failure in failures if failure.credential_expired), None)
-        raise _error(context, {**wanting, **failed}, len(linked.files), expired)
+        passing = not wanting and all(failure.transient for failure in failures)
+        raise _error(context, {**wanting, **failed}, len(linked.files), expired, passing=passing)
 
 
 def _give_own_rows(context: Context, rowed: _Rowed, options: UploadOptions) -> tuple[_Rowed, dict[str, str]]:
@@ -100,7 +101,7 @@ def _drop_apart(context: Context, *, keep: Collection[str]) -> None:
 
 
 def _error(
-    context: Context, failed: Mapping[str, str], uploaded: int, expired: Failure | None
+    context: Context, failed: Mapping[str, str], uploaded: int, expired: Failure | None, *, passing: bool
 ) -> DerivaMLUploadError | DerivaMLCredentialExpired:
     again = f"call upload_execution_outputs() again, or `deriva-ml-prefect resume {context.rid}`"
     if expired is not None:
@@ -116,6 +117,7 @@ def _error(
         f"Execution {context.rid}: {len(failed)} files were not uploaded. {shown}{more}.{others} Everything is still "
         f"staged: correct what is wrong (or drop a file with its path's unregister()), then {again}.",
         list(failed.items()),
+        passing=passing,
     )
 
 

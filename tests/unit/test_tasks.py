@@ -1,0 +1,32 @@
+"""Which failures of a phase its task repeats."""
+
+from __future__ import annotations
+
+import pytest
+from prefect.states import Failed
+
+from deriva_ml_prefect.exceptions import (
+    DerivaMLAuthenticationError,
+    DerivaMLCredentialExpired,
+    DerivaMLOfflineError,
+    DerivaMLUploadError,
+)
+from deriva_ml_prefect.phases.upload import upload_assets
+from deriva_ml_prefect.tasks import TASKS, is_passing
+
+
+@pytest.mark.parametrize(
+    ("error", "repeated"),
+    [
+        (DerivaMLOfflineError("no answer"), True),
+        (DerivaMLUploadError("503 for all of them", passing=True), True),
+        (DerivaMLUploadError("one was never written"), False),
+        (DerivaMLCredentialExpired("log in"), False),
+        (DerivaMLAuthenticationError("may not"), False),
+        (RuntimeError("ours"), False),
+    ],
+)
+def test_what_passes_by_itself_is_repeated(error: Exception, *, repeated: bool) -> None:
+    task = TASKS[upload_assets]
+    assert task.retry_condition_fn is is_passing
+    assert is_passing(task, None, Failed(data=error)) is repeated  # type: ignore[arg-type]
