@@ -23,6 +23,7 @@ from deriva_ml_prefect.phases.flush import flush_features
 from deriva_ml_prefect.phases.run import run_user_code
 from deriva_ml_prefect.phases.stage import stage_outputs
 from deriva_ml_prefect.phases.upload import upload_assets
+from deriva_ml_prefect.progress.meter import hidden
 
 T = TypeVar("T")
 
@@ -99,4 +100,6 @@ def run_phase(phase: Callable[..., T], /, *args: Any) -> T:
     if threading.current_thread() is not threading.main_thread():
         # Prefect cannot end a call in another thread: its limit would only fail a phase that came to its end late
         task = task.with_options(timeout_seconds=None)
-    return cast("T", task(*(_Here(arg) if inspect.isroutine(arg) else arg for arg in args)))
+    # Prefect shows it in its own way
+    with hidden():
+        return cast("T", task(*(_Here(arg) if inspect.isroutine(arg) else arg for arg in args)))

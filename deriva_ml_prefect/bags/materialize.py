@@ -17,6 +17,7 @@ from deriva_ml_prefect.bags.verify import file_md5
 from deriva_ml_prefect.catalog.connection import Catalog
 from deriva_ml_prefect.catalog.objects import download_object, object_path_of
 from deriva_ml_prefect.exceptions import DerivaMLDataError, DerivaMLValidationError
+from deriva_ml_prefect.progress.meter import showing
 from deriva_ml_prefect.transfer.client import HttpClient
 from deriva_ml_prefect.transfer.download import get_file
 from deriva_ml_prefect.transfer.parallel import run_parallel
@@ -45,13 +46,16 @@ def materialize_bag(
 
     def fetch(entry: PayloadFile) -> None:
         nonlocal done
-        _fetch(catalog, bag, entry)
+        _fetch(catalog, bag, entry, meter.advance)
+        meter.advance(0, items=1)
         with counting:
             done += 1
             if progress is not None:
                 progress(done, len(missing))
 
-    outcomes = run_parallel(missing, fetch, width_limit=concurrency, overloads=lambda: catalog.client.overloads)
+    size = sum(entry.length for entry in missing)
+    with showing(f"Downloading {bag.name}", total=size, items=len(missing)) as meter:
+        outcomes = run_parallel(missing, fetch, width_limit=concurrency, overloads=lambda: catalog.client.overloads)
     failed = [(outcome.job, outcome.error) for outcome in outcomes if outcome.error is not None]
     if len(failed) == 1:
         raise failed[0][1]
@@ -95,12 +99,20 @@ def _is_there(bag: Path, entry: PayloadFile) -> bool:
     return file_md5(file) == entry.md5_hex
 
 
-def _fetch(catalog: Catalog, bag: Path, entry: PayloadFile) -> None:
+def _fetch(catalog: Catalog, bag: Path, entry: PayloadFile, told: Callable[[int], None]) -> None:
     target = bag / entry.path
     target.parent.mkdir(parents=True, exist_ok=True)
     check_target(bag, check_inside(entry.path, bag.name), bag.name)
     if _is_own(catalog, entry):
-        download_object(catalog, entry.url or "", target, md5_hex=entry.md5_hex, length=entry.length, durable=False)
+        download_object(
+            catalog,
+            entry.url or "",
+            target,
+            md5_hex=entry.md5_hex,
+            length=entry.length,
+            progress=told,
+            durable=False,
+        )
     else:
         parts = urlsplit(entry.url or "")
         foreign = HttpClient(
@@ -108,7 +120,7 @@ def _fetch(catalog: Catalog, bag: Path, entry: PayloadFile) -> None:
         )
         try:
             path = parts.path + (f"?{parts.query}" if parts.query else "")
-            get_file(foreign, path, target, md5_hex=entry.md5_hex, length=entry.length, durable=False)
+            get_file(foreign, path, target, md5_hex=entry.md5_hex, length=entry.length, progress=told, durable=False)
         finally:
             foreign.close()
     target.chmod(0o444)

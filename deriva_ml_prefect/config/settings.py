@@ -7,6 +7,7 @@
     DERIVA_ML_TIMEOUT       seconds for one answer of a catalog   60
     DERIVA_ML_RETRIES       times that a request is sent again    5
     DERIVA_ML_HEARTBEAT     seconds between two signs of life of a run, told to the catalog; 0: none   60
+    DERIVA_ML_PROGRESS      how long transfers are shown: auto (a bar on a terminal, lines elsewhere), bar, lines, off
     DERIVA_ML_RANK          rank of this process in its training; 0 writes, the others read along (launcher's own)
     DERIVA_ML_RANK_TIMEOUT  seconds that a reading rank waits for the execution to begin   600
 
@@ -25,6 +26,7 @@ from pathlib import Path
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
 from deriva_ml_prefect.values.address import Address
 
+PROGRESS = ("auto", "bar", "lines", "off")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
 
@@ -41,6 +43,8 @@ class Settings:
     """Times that a request is sent again after a passing fault."""
     heartbeat: float = 60.0
     """Seconds between two signs of life of a run; 0: none are given."""
+    progress: str = "auto"
+    """How a person is shown how far a transfer is: `auto`, `bar`, `lines` or `off`."""
 
     @property
     def cache(self) -> Path:
@@ -76,6 +80,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         timeout=_number(env, "DERIVA_ML_TIMEOUT", 60.0),
         retries=int(_number(env, "DERIVA_ML_RETRIES", 5)),
         heartbeat=_number(env, "DERIVA_ML_HEARTBEAT", 60.0),
+        progress=_choice(env, "DERIVA_ML_PROGRESS", PROGRESS),
     )
 
 
@@ -84,6 +89,14 @@ def _flag(env: Mapping[str, str], name: str) -> bool:
     if text not in _TRUE | _FALSE:
         raise DerivaMLConfigurationError(f"{name}={text!r} is neither true nor false.")
     return text in _TRUE
+
+
+def _choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    """The first of the choices is the default."""
+    text = env.get(name, "").strip().lower() or choices[0]
+    if text not in choices:
+        raise DerivaMLConfigurationError(f"{name}={text!r} is none of {', '.join(choices)}.")
+    return text
 
 
 def _number(env: Mapping[str, str], name: str, default: float) -> float:

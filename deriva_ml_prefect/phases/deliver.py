@@ -50,7 +50,7 @@ def deliver(context: Context, effects: Sequence[Effect], options: UploadOptions)
     failures: list[Failure] = []
     passing: dict[str, Failure] = {}
     done = sum(item.effect.size for item in planned if item.receipt)
-    with Teller(options, pending, done=done) as teller:
+    with Teller(context.rid, options, pending, done=done) as teller:
         for attempt in range(options.max_retries + 1):
             if attempt:
                 pending = _pause_and_look(context, pending, attempt, passing, options, teller)

@@ -23,6 +23,7 @@ from deriva_ml_prefect.phases.kept_file import is_intact, note_intact
 from deriva_ml_prefect.phases.launch import announce_inputs
 from deriva_ml_prefect.phases.run import describe_error
 from deriva_ml_prefect.phases.scrubbing import scrubber
+from deriva_ml_prefect.progress.meter import showing
 from deriva_ml_prefect.values.names import AssetRole
 from deriva_ml_prefect.values.records import AssetRecord, DatasetVersionRecord
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -132,7 +133,7 @@ def fetch_asset(
             temporary.symlink_to(source)
             temporary.replace(target)
     elif given:
-        download_object(catalog_of(context), record.url, target, md5_hex=record.md5, length=record.length)
+        _download(context, record, target)
     else:
         _ensure(context, record, target, where="of an earlier attempt")
     facts = {
@@ -153,5 +154,17 @@ def _ensure(context: Context, record: AssetRecord, path: Path, *, where: str) ->
         if is_intact(path, md5_hex=record.md5, length=record.length):
             return
         logger.warning("The file of asset %s %s is damaged (%s); it is fetched again.", record.rid, where, path)
-    download_object(catalog_of(context), record.url, path, md5_hex=record.md5, length=record.length)
+    _download(context, record, path)
     note_intact(path, md5_hex=record.md5)
+
+
+def _download(context: Context, record: AssetRecord, path: Path) -> None:
+    with showing(f"Downloading {path.name}", total=record.length) as meter:
+        download_object(
+            catalog_of(context),
+            record.url,
+            path,
+            md5_hex=record.md5,
+            length=record.length,
+            progress=meter.advance,
+        )

@@ -43,8 +43,8 @@ def flush_features(context: Context, options: UploadOptions = UploadOptions()) -
     expired = next((failure for failure in report.failed if failure.credential_expired), None)
     if expired is not None:
         raise DerivaMLCredentialExpired(
-            f"Execution {context.rid}: the server no longer accepts the credential, and feature values wait for another "
-            f"one. {expired.reason} Everything is still staged: renew the credential, then call "
+            f"Execution {context.rid}: the server no longer accepts the credential, and feature values wait for "
+            f"another one. {expired.reason} Everything is still staged: renew the credential, then call "
             f"upload_execution_outputs() again, or `deriva-ml-prefect resume {context.rid}`."
         )
     if report.failed:
@@ -68,6 +68,7 @@ def _plan(context: Context, feature: StagedFeature) -> Iterator[Effect]:
             "target_table": feature.target_table,
             "first": batch.first,
             "last": batch.last,
+            "rows": batch.rows,
         }
         key = f"features/{feature.feature_table}/{batch.first:012d}-{batch.last:012d}"
         yield Effect(key, Order.feature_rows, payload)

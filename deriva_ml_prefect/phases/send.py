@@ -4,7 +4,7 @@ bytes          {kind, key, path, object, file_name, length, md5}     → {url}
 asset_rows     {kind, table, keys, rows}                            → {rids: {key: RID}, otherwise: {key: [column]}}
 asset_types    {kind, table, rows: [[asset RID, term]]}             → {rows}
 asset_links    {kind, table, assets: [RID], role}                   → {rows}
-feature_rows   {kind, feature_table, feature_name, target_table, first, last}   → {rows}
+feature_rows   {kind, feature_table, feature_name, target_table, first, last, rows}  → {rows}
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, entry_of, journal_of
 from deriva_ml_prefect.phases.heartbeat import hold
 from deriva_ml_prefect.phases.scrubbing import clean_prose
+from deriva_ml_prefect.progress.meter import showing
 from deriva_ml_prefect.transfer.hashing import copy_and_hash, hash_file
 from deriva_ml_prefect.values.columns import check_of, check_text, check_value
 from deriva_ml_prefect.values.names import MLVocab
@@ -276,7 +277,7 @@ def _as_staged(
         yield target, to_json({name: given[name] for name in order if name in given}).decode()
 
 
-def seal_file(context: Context, file: StagedFile) -> StagedFile:
+def seal_file(context: Context, file: StagedFile, told: Callable[[int], None] | None = None) -> StagedFile:
     """Hash a registered file, whose bytes are final now, unless that is done and the file has not changed since."""
     journal = journal_of(context)
     _check_regular(file.path)
@@ -287,7 +288,7 @@ def seal_file(context: Context, file: StagedFile) -> StagedFile:
             f"{file.source} was changed after execution {context.rid} had sealed it as {file.key}. Register it again "
             "with asset_file_path() to upload what it holds now."
         )
-    facts = hash_file(file.path)
+    facts = hash_file(file.path, progress=told)
     journal_files.seal_file(
         journal,
         context.rid,
@@ -310,13 +311,24 @@ def _identity(path: Path) -> tuple[int, int, int]:
 
 def seal_outputs(context: Context) -> None:
     """Seal every registered file that can be; what is missing or cannot be read is left for `stage_outputs` to name."""
-    for file in journal_files.list_files(journal_of(context), context.rid, unsent=True):
-        try:
-            if file.path.exists():
-                seal_file(context, file)
-        except (DerivaMLValidationError, OSError) as e:
-            # the user's code has ended well, and its end must be recorded; the upload will be refused
-            logger.warning("Execution %s: file %s is not ready to be uploaded: %s", context.rid, file.key, e)
+    files = journal_files.list_files(journal_of(context), context.rid, unsent=True)
+    with showing(f"Hashing files of {context.rid}", total=sum(map(_size, files)), items=len(files)) as meter:
+        for file in files:
+            try:
+                if file.path.exists():
+                    seal_file(context, file, meter.advance)
+            except (DerivaMLValidationError, OSError) as e:
+                # the user's code has ended well, and its end must be recorded; the upload will be refused
+                logger.warning("Execution %s: file %s is not ready to be uploaded: %s", context.rid, file.key, e)
+            meter.advance(0, items=1)
+
+
+def _size(file: StagedFile) -> int:
+    """Bytes that are to be read to seal a file."""
+    try:
+        return 0 if file.md5 is not None else file.path.stat().st_size
+    except OSError:
+        return 0
 
 
 def stage_outputs(context: Context) -> Context:

@@ -9,15 +9,29 @@ from types import TracebackType
 
 from deriva_ml_prefect.journal.effects import Planned
 from deriva_ml_prefect.phases.send import Told, UploadOptions
+from deriva_ml_prefect.progress.meter import ROWS, Meter, showing
+from deriva_ml_prefect.values.effects import Order
 from deriva_ml_prefect.values.progress import UploadProgress
+from deriva_ml_prefect.values.rid import RID
 
 logger = logging.getLogger(__name__)
 
 
-class Teller:
-    """Counts what has gone. Used from many threads; what it tells is told by one at a time."""
+_ROWS_UNDER = {"asset_rows": "rows", "asset_types": "rows", "asset_links": "assets"}
+"""Where the payload of a kind has its list of rows."""
 
-    def __init__(self, options: UploadOptions, pending: Sequence[Planned], *, done: int) -> None:
+
+class Teller:
+    """Counts what has gone. Used from many threads; what it tells is told by one at a time.
+
+    A context, within which a person is shown it as well.
+    """
+
+    def __init__(self, rid: RID, options: UploadOptions, pending: Sequence[Planned], *, done: int) -> None:
+        self.rid = rid
+        self.pending = pending
+        self.rows = 0
+        self.meter: Meter | None = None
         self.callback = options.progress
         self.chunk_size = options.chunk_size
         self.total_files = sum(1 for item in pending if item.effect.payload["kind"] == "bytes")
@@ -28,11 +42,21 @@ class Teller:
         self.lock = threading.Lock()
 
     def __enter__(self) -> Teller:
+        if self.total_files:
+            self._showing = showing(f"Uploading {self.rid}", total=self.total, items=self.total_files)
+        else:
+            features = any(item.effect.order is Order.feature_rows for item in self.pending)
+            what = "Inserting values" if features else "Recording files"
+            self._showing = showing(f"{what} {self.rid}", total=sum(map(_rows_of, self.pending)), unit=ROWS)
+        self.meter = self._showing.__enter__()
+        if self.total_files:
+            self.meter.start_at(self.completed)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self._showing.__exit__(kind, error, traceback)
 
     def told(self, item: Planned) -> Told:
         """The function that is told how many bytes of an effect have gone since it was told last."""
@@ -52,6 +76,8 @@ class Teller:
     def finished(self, item: Planned) -> None:
         """An effect has arrived."""
         if item.effect.payload["kind"] != "bytes":
+            if self.meter is not None:
+                self.meter.advance(_rows_of(item))
             return
         with self.lock:
             # bytes that were there already count as sent
@@ -74,6 +100,8 @@ class Teller:
         )
 
     def _say(self, said: UploadProgress) -> None:
+        if self.meter is not None and self.total_files:
+            self.meter.reach(self.completed, self.files)
         if self.callback:
             percent = min(100.0 * self.completed / self.total, 100.0) if self.total else 100.0
             self.callback(
@@ -81,3 +109,12 @@ class Teller:
                     said.file_path, said.file_name, self.completed, self.total, percent, said.phase, said.message
                 )
             )
+
+
+def _rows_of(item: Planned) -> int:
+    """Rows that an effect brings into the catalog."""
+    payload = item.effect.payload
+    if payload["kind"] == "feature_rows":
+        return int(payload.get("rows", 0))
+    under = _ROWS_UNDER.get(payload["kind"])
+    return len(payload[under]) if under else 0

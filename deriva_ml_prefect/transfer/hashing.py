@@ -25,9 +25,12 @@ class FileFacts:
     inode: int
 
 
-def hash_file(path: Path, *, chunk: int = CHUNK) -> FileFacts:
-    """Read `path` once. Anything but a regular file, or one that changes meanwhile, is DerivaMLValidationError."""
-    return _read_through(path, lambda _: None, chunk)
+def hash_file(path: Path, *, chunk: int = CHUNK, progress: Callable[[int], None] | None = None) -> FileFacts:
+    """Read `path` once. Anything but a regular file, or one that changes meanwhile, is DerivaMLValidationError.
+
+    `progress` is told how many bytes have been read since it was told last.
+    """
+    return _read_through(path, (lambda piece: progress(len(piece))) if progress else (lambda _: None), chunk)
 
 
 def copy_and_hash(source: Path, dest: Path, *, chunk: int = CHUNK) -> FileFacts:

@@ -26,8 +26,11 @@ def test_everything_named(tmp_path: Path) -> None:
         "DERIVA_ML_TIMEOUT": "2.5",
         "DERIVA_ML_RETRIES": "0",
         "DERIVA_ML_HEARTBEAT": "5",
+        "DERIVA_ML_PROGRESS": "Lines",
     })  # fmt: skip
-    assert settings == Settings(tmp_path, "embedded", "7", allow_dirty=True, timeout=2.5, retries=0, heartbeat=5)
+    assert settings == Settings(
+        tmp_path, "embedded", "7", allow_dirty=True, timeout=2.5, retries=0, heartbeat=5, progress="lines"
+    )
     assert settings.address == Address("embedded", "7")
     assert settings.cache == tmp_path / "cache"
 
@@ -41,6 +44,7 @@ def test_everything_named(tmp_path: Path) -> None:
         {"DERIVA_ML_RETRIES": "inf"},
         {"DERIVA_ML_RETRIES": "many"},
         {"DERIVA_ML_HEARTBEAT": "-1"},
+        {"DERIVA_ML_PROGRESS": "loud"},
         {"DERIVA_ML_ALLOW_DIRTY": "perhaps"},
     ],
 )
