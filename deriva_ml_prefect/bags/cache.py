@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
@@ -55,6 +56,30 @@ def make_entry(entry: Path, make: Callable[[Path], object]) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def mark_used(entry: Path) -> None:
+    """Remember that the bag was used now. Needs the lock."""
+    os.utime(entry)
+
+
+def list_entries(settings: Settings) -> list[Path]:
+    """The folders of all bags that are in the cache."""
+    root = settings.cache / "bags"
+    if not root.is_dir():
+        return []
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def list_torn(settings: Settings) -> list[Path]:
+    """Temporary folders in which a bag is being made, or was when its process died."""
+    root = settings.cache / "bags"
+    return sorted(path for path in root.glob(".*") if path.is_dir()) if root.is_dir() else []
+
+
+def entry_of_torn(torn: Path) -> str:
+    """Key of the bag that a temporary folder was to become."""
+    return torn.name.removeprefix(".").rpartition(".")[0]
 
 
 def note_checked(entry: Path, bag: Path, paths: Iterable[str]) -> None:

@@ -9,7 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deriva_ml_prefect.bags.cache import cache_key, changed_since_checked, locked_entry, make_entry, note_checked
+from deriva_ml_prefect.bags.cache import (
+    cache_key,
+    changed_since_checked,
+    locked_entry,
+    make_entry,
+    mark_used,
+    note_checked,
+)
 from deriva_ml_prefect.bags.export import export_dataset
 from deriva_ml_prefect.bags.layout import bag_name
 from deriva_ml_prefect.bags.manifest import read_fetch, read_manifest
@@ -79,6 +86,7 @@ def download_bag(
                 asked = True
                 os.sync()  # once for all files, before they count as checked
             note_checked(entry, bag, [*_local(bag), *paths])
+        mark_used(entry)
     return BagFacts(
         path=bag,
         dataset_rid=record.dataset_rid,

@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = {
     "verify": "read every object and every row of an execution back, and compare them with their receipts",
     "resume": "finish what an execution staged and did not upload; the code is not run again",
     "abort": "give an execution up for good: its status becomes Aborted, its files stay until gc",
+    "gc": "list what may be deleted on this machine, with sizes; --delete deletes it",
     "embedded": "the embedded DERIVA: start, stop, status, url, token, backup, restore, check",
     "completion": "print what a shell needs to complete the commands",
 }
@@ -48,6 +49,8 @@ def _definition(name: str) -> Callable[[argparse.ArgumentParser], None]:
             from deriva_ml_prefect.cli.resume import define
         case "abort":
             from deriva_ml_prefect.cli.abort import define
+        case "gc":
+            from deriva_ml_prefect.cli.gc import define
         case "embedded":
             from deriva_ml_prefect.cli.embedded import define
         case "completion":

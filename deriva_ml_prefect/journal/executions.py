@@ -10,6 +10,7 @@ from typing import Any
 
 from deriva_ml_prefect.exceptions import DerivaMLOwnershipError
 from deriva_ml_prefect.journal.store import Journal
+from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.rid import RID
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
@@ -98,6 +99,14 @@ def read_execution(journal: Journal, rid: RID) -> Entry | None:
     """The execution, or None when this workspace does not know it."""
     row = journal.row("select_execution", rid=rid)
     return _entry(row) if row else None
+
+
+def read_address(journal: Journal, rid: RID) -> Address:
+    """The catalog that the execution is of."""
+    row = journal.row("select_execution", rid=rid)
+    assert row is not None
+    fields = json.loads(row["address"])
+    return Address(**{**fields, "domain_schemas": tuple(fields.get("domain_schemas", ()))})
 
 
 def list_executions(journal: Journal, *, limit: int = 1000) -> list[Entry]:

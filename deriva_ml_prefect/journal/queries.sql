@@ -317,6 +317,10 @@ ON CONFLICT (execution_rid, kind, rid) DO UPDATE SET facts = json_patch(executio
 -- What the execution reads.
 SELECT kind, rid, facts FROM execution_state__inputs WHERE execution_rid = :execution_rid ORDER BY kind, rid;
 
+-- name: select_input_assets
+-- Every single asset that an execution of the workspace has read.
+SELECT execution_rid, rid, json_extract(facts, '$.md5') AS md5 FROM execution_state__inputs WHERE kind = 'asset';
+
 -- name: bind_flow_run
 -- The execution that an attempt of a flow run works on.
 INSERT INTO execution_state__flow_runs (flow_run_id, attempt, execution_rid, bound_at)

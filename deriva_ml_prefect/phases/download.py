@@ -18,6 +18,7 @@ from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLValidationError
 from deriva_ml_prefect.journal import executions, inputs
 from deriva_ml_prefect.phases.advance import advance
+from deriva_ml_prefect.phases.asset_cache import asset_entry, locked_asset, mark_used
 from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of, writer_elsewhere
 from deriva_ml_prefect.phases.kept_file import is_intact, note_intact
 from deriva_ml_prefect.phases.launch import announce_inputs
@@ -124,9 +125,12 @@ def fetch_asset(
                 "another dest_dir."
             )
     elif cache:
-        source = load_settings().cache / "assets" / f"{record.rid}_{record.md5}" / name
-        source.parent.mkdir(parents=True, exist_ok=True)
-        _ensure(context, record, source, where="in the cache")
+        entry = asset_entry(load_settings(), record.rid, record.md5)
+        source = entry / name
+        with locked_asset(entry):
+            entry.mkdir(parents=True, exist_ok=True)
+            _ensure(context, record, source, where="in the cache")
+            mark_used(entry)
         if not (target.is_symlink() and target.readlink() == source):
             temporary = folder / f".{record.rid}.{os.getpid()}"
             temporary.unlink(missing_ok=True)

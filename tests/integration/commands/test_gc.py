@@ -1,0 +1,338 @@
+"""`deriva-ml-prefect gc`: only what is verified in the catalog, nothing of the living, and safe to be killed in."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deriva_ml_prefect.catalog.rows import update_rows
+from deriva_ml_prefect.config.asset import AssetSpec
+from deriva_ml_prefect.config.dataset import DatasetSpec
+from deriva_ml_prefect.config.workflow import Workflow
+from deriva_ml_prefect.journal import ownership
+from deriva_ml_prefect.ml.deriva_ml import DerivaML
+from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.phases import collect, collect_cache
+from deriva_ml_prefect.phases.collect import find_garbage
+from deriva_ml_prefect.phases.collect_cache import delete_cached, find_cached
+from deriva_ml_prefect.questions.still_in_catalog import StillInCatalog
+from deriva_ml_prefect.values.garbage import Garbage, Kept, Kind
+from deriva_ml_prefect.values.status import ExecutionStatus
+from tests.integration.commands.conftest import Call
+
+Run = Callable[..., Execution]
+LONG_AGO = 1_000_000_000.0
+
+
+@pytest.fixture
+def kept_staged(ml: DerivaML, workflow: Workflow, tmp_path: Path) -> Callable[..., Execution]:
+    """An Uploaded execution whose staged files, checkpoint and scratch file are still on this machine."""
+
+    def make(**values: Any) -> Execution:
+        with ml.create_execution(workflow=workflow, **values) as exe:
+            exe.asset_file_path("Image", f"{tmp_path.name}.png").write_bytes(exe.rid.encode() * 1000)
+            exe.checkpoint_path("last.pt").write_bytes(b"c" * 500)
+            (exe.working_dir / "scratch.txt").write_text("scratch")
+        exe.upload_execution_outputs(clean_folder=False)
+        return exe
+
+    return make
+
+
+def gc(call: Call, *arguments: str) -> dict[str, Any]:
+    done = call("gc", "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def of(document: dict[str, Any], exe: Execution) -> dict[str, dict[str, Any]]:
+    """Garbage of an execution by kind."""
+    return {item["kind"]: item for item in document["garbage"] if item["rid"] == exe.rid}
+
+
+def test_it_lists_and_deletes_only_on_request(call: Call, kept_staged: Run) -> None:
+    exe = kept_staged()
+    listed = of(gc(call), exe)
+    assert listed.keys() == {"staged", "checkpoints"}
+    assert listed["staged"]["bytes"] > len(exe.rid) * 1000
+    assert exe.context.staged.is_dir()
+    text = call("gc").stdout
+    assert f"executions/{exe.rid}/staged" in text
+    assert "--delete does it" in text
+    deleted = of(gc(call, "--delete"), exe)
+    assert deleted.keys() == {"staged", "checkpoints"}
+    assert not exe.context.staged.exists()
+    assert not exe.context.checkpoints.exists()
+    assert (exe.context.work / "scratch.txt").read_text() == "scratch"
+    assert of(gc(call), exe) == {}
+    # journal and receipts stay
+    assert exe.ml.verify_execution(exe.rid).same
+
+
+def test_scratch_files_go_when_somebody_says_so(call: Call, kept_staged: Run) -> None:
+    exe = kept_staged()
+    assert of(gc(call, "--work"), exe).keys() == {"staged", "checkpoints", "work"}
+    asked = call("gc", "--work", "--delete")
+    assert asked.returncode == 1
+    assert "are in no catalog. Delete them? Nobody can be asked" in asked.stderr
+    assert exe.context.staged.is_dir()
+    gc(call, "--work", "--delete", "--yes")
+    assert not exe.context.work.exists()
+
+
+def test_what_is_not_verified_stays(call: Call, kept_staged: Run, ml: DerivaML) -> None:
+    exe = kept_staged()
+    asset = next(iter(ml.lookup_execution(exe.rid).list_assets("Output")), None)
+    assert asset is not None
+    catalog = ml._catalog
+    catalog.client.request("DELETE", asset.url, expect=(204,))
+    done = call("gc", "--delete")
+    assert done.returncode == 1
+    assert f"deriva-ml-prefect verify {exe.rid}" in done.stdout
+    assert exe.context.staged.is_dir()
+    assert exe.context.checkpoints.is_dir()
+
+
+def test_changed_row_keeps_the_files(call: Call, kept_staged: Run, ml: DerivaML) -> None:
+    exe = kept_staged()
+    update_rows(ml._catalog, ("deriva-ml", "Execution"), [{"RID": exe.rid, "Status": "Failed"}])
+    assert of(gc(call), exe) == {}
+    call("gc", "--delete")
+    assert exe.context.staged.is_dir()
+
+
+def test_nothing_of_an_unfinished_or_living_one(call: Call, run: Run, kept_staged: Run, ml: DerivaML) -> None:
+    staged = run(upload=False)
+    staged.checkpoint_path("last.pt").write_text("x")
+    added = kept_staged()
+    added.asset_file_path("Image", f"{added.rid}-more.png").write_text("more")
+    for alive in (True, False):
+        if not alive:
+            ownership.release(staged.context.folder)
+            ownership.release(added.context.folder)
+        document = gc(call, "--delete", "--work", "--aborted", "--yes")
+        assert document["garbage"] == []
+        reasons = {item["why"] for item in document["kept"]}
+        if not alive:
+            assert f"it is Stopped and not in the catalog: deriva-ml-prefect resume {staged.rid}" in reasons
+            assert f"1 outputs of it are not in the catalog: deriva-ml-prefect resume {added.rid}" in reasons
+    assert staged.context.staged.is_dir()
+    assert added.context.staged.is_dir()
+    assert staged.context.checkpoints.is_dir()
+
+
+def test_files_of_an_aborted_one_go_after_a_question(call: Call, run: Run, ml: DerivaML) -> None:
+    exe = run(upload=False)
+    exe.abort()
+    document = gc(call)
+    assert of(document, exe) == {}
+    assert any("--aborted deletes them" in item["why"] for item in document["kept"])
+    asked = call("gc", "--aborted", "--delete")
+    assert asked.returncode == 1
+    assert exe.context.staged.is_dir()
+    gc(call, "--aborted", "--delete", "--yes")
+    assert not exe.context.staged.exists()
+
+
+def test_checkpoints_of_code_that_failed_stay(call: Call, ml: DerivaML, workflow: Workflow) -> None:
+    exe = ml.create_execution(workflow=workflow)
+
+    def break_off() -> None:
+        with exe:
+            exe.checkpoint_path("last.pt").write_text("x")
+            raise RuntimeError("of the code")
+
+    with pytest.raises(RuntimeError):
+        break_off()
+    exe.upload_execution_outputs()
+    assert exe.status is ExecutionStatus.Uploaded
+    document = gc(call, "--delete")
+    assert of(document, exe) == {}
+    assert any("may be continued" in item["why"] for item in document["kept"])
+    assert (exe.context.checkpoints / "last.pt").exists()
+
+
+def test_one_that_is_taken_up_in_between_stays(ml: DerivaML, kept_staged: Run) -> None:
+    exe = kept_staged()
+    found = [item for item in find_garbage().garbage if item.rid == exe.rid]
+    assert {item.kind for item in found} == {Kind.staged, Kind.checkpoints}
+    path = exe.asset_file_path("Image", f"{exe.rid}-later.png")
+    path.write_text("later")
+    told = list(collect.collect(found, lambda _: None, delete_cached))
+    assert all(isinstance(item, Kept) for item in told)
+    assert path.read_text() == "later"
+
+
+def test_a_process_that_owns_it_is_not_disturbed(
+    ml: DerivaML, kept_staged: Run, fork: Callable[..., Any], tmp_path: Path
+) -> None:
+    exe = kept_staged()
+    found = [item for item in find_garbage().garbage if item.rid == exe.rid]
+    ready = tmp_path / "ready"
+
+    def own() -> None:
+        ml.resume_execution(exe.rid)
+        ready.touch()
+        time.sleep(60)
+
+    child = fork(own)
+    while not ready.exists():
+        time.sleep(0.01)
+    told = list(collect.collect(found, lambda _: None, delete_cached))
+    assert [type(item) for item in told] == [Kept, Kept]
+    assert "owned by process" in told[0].why
+    child.kill()
+    assert exe.context.staged.is_dir()
+    told = list(collect.collect(found, lambda _: None, delete_cached))
+    assert [type(item) for item in told] == [Garbage, Garbage]
+
+
+def test_a_kill_in_the_middle_is_finished_by_the_next(
+    call: Call, ml: DerivaML, kept_staged: Run, fork: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exe = kept_staged()
+    found = [item for item in find_garbage().garbage if item.rid == exe.rid and item.kind is Kind.staged]
+
+    def die() -> None:
+        monkeypatch.setattr(collect.shutil, "rmtree", lambda path: os._exit(7))
+        list(collect.collect(found, lambda _: None, delete_cached))
+
+    assert fork(die).wait() == 7
+    assert not exe.context.staged.exists()
+    left = exe.context.folder / "staged.being-deleted"
+    assert left.is_dir()
+    assert of(gc(call), exe)["leftover"]["path"] == str(left)
+    gc(call, "--delete")
+    assert not left.exists()
+
+
+def test_a_catalog_that_is_away_keeps_everything(kept_staged: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    exe = kept_staged()
+    from deriva_ml_prefect.exceptions import DerivaMLOfflineError
+    from deriva_ml_prefect.transfer.client import HttpClient
+
+    asked = []
+
+    def refuse(self: object, *arguments: object, **_: object) -> None:
+        asked.append(arguments)
+        raise DerivaMLOfflineError("It is away. Repeat.")
+
+    monkeypatch.setattr(HttpClient, "request", refuse)
+    catalog = StillInCatalog()
+    reasons = [catalog.why_not(item) for item in find_garbage().garbage if item.rid == exe.rid]
+    assert reasons == ["its catalog could not be asked: It is away. Repeat."] * 2
+    assert len(asked) == 1
+
+
+@pytest.fixture
+def dataset(ml: DerivaML, subjects: tuple[str, ...], workflow: Workflow) -> str:
+    with ml.create_execution(workflow=workflow) as exe:
+        made = exe.create_dataset(description="Two subjects")
+        ml.add_dataset_element_type("Subject")
+        made.add_dataset_members({"Subject": list(subjects[20:22])})
+    exe.upload_execution_outputs()
+    return made.dataset_rid
+
+
+def age(*entries: Path) -> None:
+    for entry in entries:
+        os.utime(entry, (LONG_AGO, LONG_AGO))
+
+
+def cached(home: Path, kind: str) -> list[Path]:
+    return sorted(path for path in (home / "cache" / kind).glob("*") if path.is_dir())
+
+
+def test_cache_by_age_and_size(
+    call: Call, ml: DerivaML, home: Path, run: Run, workflow: Workflow, dataset: str
+) -> None:
+    asset = run().ml.list_assets("Image")[-1].asset_rid
+    exe = ml.create_execution(
+        workflow=workflow, datasets=[DatasetSpec(rid=dataset)], assets=[AssetSpec(rid=asset, cache=True)]
+    )
+    (bag,), (file,) = cached(home, "bags"), cached(home, "assets")
+    assert gc(call, "--cache-older-than", "0", "--cache-over", "0")["garbage"] == []
+    age(bag, file)
+    # the execution is alive and reads them
+    assert gc(call, "--cache-older-than", "1")["garbage"] == []
+    with exe:
+        pass
+    exe.upload_execution_outputs()
+    (link,) = gc(call, "--delete")["garbage"]
+    assert (link["kind"], link["rid"]) == ("inputs", exe.rid)
+    kinds = {item["kind"]: item for item in gc(call, "--cache-older-than", "1")["garbage"]}
+    assert kinds.keys() == {"bag", "asset"}
+    assert {item["kind"] for item in gc(call, "--cache-over", str(kinds["bag"]["bytes"]))["garbage"]} <= {
+        "bag",
+        "asset",
+    }
+    assert len(gc(call, "--cache-over", "1TB")["garbage"]) == 0
+    gc(call, "--cache-older-than", "1", "--delete")
+    assert cached(home, "bags") == cached(home, "assets") == []
+    # it is there again for whoever needs it
+    ml.create_execution(workflow=workflow, datasets=[dataset], assets=[AssetSpec(rid=asset, cache=True)])
+    assert len(cached(home, "bags")) == len(cached(home, "assets")) == 1
+
+
+def test_use_makes_an_entry_young_again(ml: DerivaML, home: Path, workflow: Workflow, dataset: str) -> None:
+    ml.download_dataset_bag(DatasetSpec(rid=dataset))
+    (bag,) = cached(home, "bags")
+    age(bag)
+    (item,) = find_cached(older_than=86400)
+    ml.download_dataset_bag(DatasetSpec(rid=dataset))
+    assert delete_cached(item) == "it was used meanwhile"
+    assert bag.is_dir()
+    assert find_cached(older_than=86400) == []
+
+
+def test_bag_that_the_catalog_has_no_more_stays(ml: DerivaML, home: Path, dataset: str) -> None:
+    ml.download_dataset_bag(DatasetSpec(rid=dataset))
+    (bag,) = cached(home, "bags")
+    age(bag)
+    info = next(bag.glob("Dataset_*")) / "bag-info.txt"
+    info.write_text(info.read_text().replace(dataset, "1-ZZZZ"))
+    age(bag)
+    (item,) = find_cached(over=0)
+    assert "has no dataset 1-ZZZZ at snapshot" in str(StillInCatalog().why_not(item))
+
+
+def test_what_killed_processes_left_in_the_cache(call: Call, home: Path) -> None:
+    torn = home / "cache" / "bags" / ".1-ABC_X_123.0123456789abcdef"
+    (torn / "Dataset_1-ABC").mkdir(parents=True)
+    (torn / "Dataset_1-ABC" / "file").write_bytes(b"x" * 100)
+    part = home / "cache" / "assets" / "1-AB_0" / ".0123.part"
+    part.parent.mkdir(parents=True)
+    part.write_text("half")
+    fresh = part.with_name(".4567.part")
+    fresh.write_text("half")
+    os.utime(part, (LONG_AGO, LONG_AGO))
+    with (home / "cache" / "bags" / "1-ABC_X_123.lock").open("w") as lock:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert [item["path"] for item in gc(call)["garbage"]] == [str(part)]
+    assert {item["path"] for item in gc(call, "--delete")["garbage"]} == {str(torn), str(part)}
+    assert not torn.exists()
+    assert not part.exists()
+    assert fresh.exists()
+
+
+def test_wrong_usage(call: Call) -> None:
+    for arguments in (["--cache-older-than", "-1"], ["--cache-over", "many"], ["--cache-older-than", "nan"]):
+        assert call("gc", *arguments).returncode == 2, arguments
+
+
+def test_empty_home(call: Call, tmp_path: Path) -> None:
+    done = call("gc", "--delete", home=tmp_path / "new")
+    assert done.returncode == 0
+    assert "Deleted: 0 files, 0 bytes." in done.stdout
+    shutil.rmtree(tmp_path / "new", ignore_errors=True)
+    assert collect_cache.cache_size()[1] >= 0
