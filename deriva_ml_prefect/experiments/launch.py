@@ -13,6 +13,7 @@ from typing import Any
 import hydra
 from hydra.errors import InstantiationException
 from hydra_zen import instantiate, store
+from omegaconf.errors import OmegaConfBaseException
 
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
 from deriva_ml_prefect.experiments.loading import load_folder
@@ -52,6 +53,14 @@ def launch(request: Launch) -> None:
     def run(config: Any) -> None:
         try:
             instantiate(config)
+        # an error of the model's own code comes wrapped
+        except OmegaConfBaseException as e:
+            errors.append(
+                DerivaMLConfigurationError(
+                    f"The configuration cannot be resolved: {' '.join(str(e).split())}. Nothing was run; correct the "
+                    "configuration or the override."
+                )
+            )
         # Hydra would show its own frames and end the process; the error is raised below, and a sweep goes on
         except Exception as e:  # noqa: BLE001
             errors.append(e.__cause__ if isinstance(e, InstantiationException) and e.__cause__ else e)

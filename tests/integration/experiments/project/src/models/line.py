@@ -12,10 +12,14 @@ def fit_line(
     fail: bool = False,
     label: str = "",
     password: str = "",
+    show: bool = False,
     ml_instance: Any = None,
     execution: Any = None,
 ) -> None:
-    """Write one metric an epoch and a model file; `label` and `password` are only there to be configured."""
+    """Write one metric an epoch and a model file; `label` and `password` are only there to be configured and shown."""
+    if show:
+        print(f"the label has {len(label)} characters")
+        print(f"the label is {label!r}" if len(label) < 20 else "")
     if fail:
         raise ValueError("the line is not straight")
     with execution.metrics_file().open("a") as stream:
