@@ -1,9 +1,10 @@
 """Four writers and four readers against an embedded DERIVA that is killed again and again; then a comparison.
 
-    python -m tests.faults.embedded_stress [--seconds 60] [--every 5] [--seed N]
+    python -m tests.faults.embedded_stress [--seconds 60] [--every 5] [--seed N] [--planted FAULT]
 
 Every write has values of its own, and every answer is remembered. A write without an answer (the server died) may
-have happened or not, but only whole. At the end everything is read back; the exit status is 1 after any failure.
+have happened or not, but only whole. At the end everything is read back; the exit status is 1 after any failure. With
+`--planted` the server has a fault, which has to be found.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from deriva.core.ermrest_model import Column, Key, Table, builtin_types
 
 from deriva_ml_prefect.embedded.authn import read_tokens
 from deriva_ml_prefect.embedded.check import check_folder
+from tests.faults.embedded_planted import FAULTS
 
+ROOT = Path(__file__).parents[2]
 WRITERS = READERS = 4
 COUNTERS = 3
 START_SECONDS = 30.0
@@ -41,14 +44,16 @@ class Server:
     """The server process on a data folder, which may be killed and started again."""
 
     data: Path
+    planted: str | None = None
     process: subprocess.Popen[bytes] | None = None
     urls: set[str] = field(default_factory=set)
 
     def start(self) -> str:
         """Start it and wait until it is ready; returns its URL."""
-        command = [sys.executable, "-m", "deriva_ml_prefect.embedded", "--data", str(self.data), "--idle-minutes", "0"]
+        module = ["tests.faults.embedded_planted", self.planted] if self.planted else ["deriva_ml_prefect.embedded"]
+        command = [sys.executable, "-m", *module, "--data", str(self.data), "--idle-minutes", "0"]
         with (self.data / "stderr.txt").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             path = self.data / "server.json"
@@ -380,9 +385,9 @@ def compare_snapshots(client: httpx.Client, memory: Memory) -> None:
         memory.expect(same, f"{path}: another answer than before ({answer.status_code})")
 
 
-def run(data: Path, seconds: float, every: float, seed: int) -> Memory:
+def run(data: Path, seconds: float, every: float, seed: int, planted: str | None = None) -> Memory:
     """Do all of it on an empty data folder; what went wrong is in the memory's `failures`."""
-    server, memory = Server(data), Memory()
+    server, memory = Server(data, planted), Memory()
     url = server.start()
     try:
         stress = Stress(url, read_tokens(data)["owner"], "", memory, threading.Event(), threading.Event())
@@ -449,10 +454,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two kills")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    parser.add_argument("--planted", choices=FAULTS, help="run a server that has this fault")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="embedded-stress-") as folder:
-        memory = run(Path(folder), options.seconds, options.every, options.seed)
+        memory = run(Path(folder), options.seconds, options.every, options.seed, options.planted)
     for what, count in sorted(memory.counts.items()):
         print(f"{count:8} {what}")
     for failure in memory.failures[:50]:
