@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def find_running(data: Path) -> EmbeddedServer | None:
     found = _read(data / "server.json")
     token = stored_token(data)
     url = found.get("url")
-    if not url or not token or found.get("pid") is None:
+    if not url or not token or found.get("pid") is None or not _is_locked(data / "server.lock"):
         return None
     server = EmbeddedServer(str(url), token)
     client = HttpClient(server.url, credential={"bearer-token": server.token}, timeout=_PROBE_SECONDS, retries=0)
@@ -45,6 +46,19 @@ def find_running(data: Path) -> EmbeddedServer | None:
     finally:
         client.close()
     return server
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a server holds the folder's lock. Without one, its port may be another program's, which gets no token."""
+    try:
+        with path.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except OSError:
+        # there is no lock file, or none can be had on this file system: no server, or the server itself could not run
+        return False
 
 
 def stored_token(data: Path) -> str | None:

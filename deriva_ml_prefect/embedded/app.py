@@ -10,7 +10,9 @@ asks for.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +22,7 @@ from typing import Any
 
 from .authn import Identities
 from .body import ClientGone, MemoryBody, Receive, StreamedBody
-from .errors import BadRequest, Forbidden, HttpError, NotFound, TargetTooLong
+from .errors import BadRequest, Forbidden, HttpError, NoSpace, NotFound, TargetTooLong
 from .http import Body, Request, Response, Service
 from .protocol import TARGET_BYTES, TOO_LONG
 
@@ -176,9 +178,12 @@ class App:
         except HttpError as error:
             response = error.response(sentence=route.sentences)
             return response, None, _as_bytes(response), True
-        except Exception:  # a fault of ours: the client learns that, the log learns why
+        except Exception as error:  # a fault of ours: the client learns that, the log learns why
             LOG.exception("%s %s", request.method, request.path[:500])
-            response = HttpError("The server failed; its log tells why.").response(sentence=route.sentences)
+            failed = HttpError("The server failed; its log tells why.")
+            if is_disk_full(error):
+                failed = NoSpace("The disk of the embedded DERIVA is full: make room, then repeat this.")
+            response = failed.response(sentence=route.sentences)
             return response, None, _as_bytes(response), True
 
     def _service(self, route: Route) -> Service:
@@ -227,6 +232,12 @@ class App:
                 watch.cancel()
             if pieces is not None:
                 await asyncio.shield(self._in_thread(pieces.close))
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether that is why something could not be written."""
+    full = isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return full or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
 
 
 def _as_bytes(response: Response) -> bytes:

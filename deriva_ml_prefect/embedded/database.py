@@ -122,12 +122,14 @@ class Database:
                 self.idle.pop().close()
 
 
-def open_database(path: Path, schema_sql: str, functions: Sequence[Function] = ()) -> Database:
+def open_database(
+    path: Path, schema_sql: str, functions: Sequence[Function] = (), *, must_exist: bool = False
+) -> Database:
     """Open the file, making it with `schema_sql` (statements that do nothing the second time) if need be.
 
-    Raises sqlite3.DatabaseError when the file is no SQLite database.
+    Raises sqlite3.DatabaseError when the file is no SQLite database, or has to exist and does not.
     """
-    writer = connect(path, functions)
+    writer = connect(path, functions, must_exist=must_exist)
     writer.executescript(f"BEGIN IMMEDIATE;\n{schema_sql}\nCOMMIT;")
     return Database(path, functions, writer, threading.Lock(), [])
 
@@ -143,8 +145,9 @@ def connect(path: Path, functions: Sequence[Function], *, must_exist: bool = Fal
         factory=Connection,
         cached_statements=256,
     )
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
+    (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    # a file system without shared memory has no write-ahead log, and then FULL may lose the last commit with the power
+    connection.execute(f"PRAGMA synchronous={'FULL' if mode == 'wal' else 'EXTRA'}")
     connection.execute("PRAGMA foreign_keys=OFF")
     connection.execute("PRAGMA temp_store=FILE")  # what a statement sorts or keeps aside may be of any size
     connection.execute("PRAGMA cache_size=-16000")

@@ -4,7 +4,7 @@
       BadRequest 400        Unauthorized 401     Forbidden 403         NotFound 404
       MethodNotAllowed 405  Conflict 409         LengthRequired 411    PreconditionFailed 412
       TooLarge 413          TargetTooLong 414    Unsupported 415       RangeUnsatisfiable 416
-      NotImplementedHere 501
+      NotImplementedHere 501 NoSpace 507
 
 ERMrest writes `<sentence> Detail: <message>`, Hatrac the message alone: each service renders its own.
 A mistake of the client never becomes a 5xx, since clients repeat those for minutes.
@@ -97,3 +97,10 @@ class RangeUnsatisfiable(HttpError):
 class NotImplementedHere(HttpError):
     status = 501
     sentence = "Not implemented by the embedded DERIVA."
+
+
+class NoSpace(HttpError):
+    """The disk is full. 507, since clients repeat 500 and 503 for minutes without anybody making room."""
+
+    status = 507
+    sentence = "Insufficient storage."

@@ -16,6 +16,14 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder that only its owner can enter (mode 0700), and its parents, durably; nothing where it is there."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in missing:
+        sync_folder(folder.parent)
+
+
 def write_private(path: Path, text: str) -> None:
     """Replace `path` by a file with this text that only its owner can read (mode 0600)."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

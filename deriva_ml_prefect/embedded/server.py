@@ -35,6 +35,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .files import make_folder
 from .state import HOST, Running, ServerError, read_state, write_state
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def spawn(folder: Path, *, port: int | None = None, idle_minutes: float = IDLE_M
     found = find(folder)
     if found is not None:
         return found
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folder)
     folder = folder.resolve()
     command = [sys.executable, "-m", "deriva_ml_prefect.embedded", "--data", str(folder)]
     command += ["--idle-minutes", str(idle_minutes)]
@@ -121,7 +122,7 @@ def serve(folder: Path, *, port: int | None = None, idle_minutes: float = IDLE_M
 
     Returns the exit status. A second server on the same folder reports the first and ends with 0.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folder)
     folder = folder.resolve()
     lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     if not _take_lock(lock):

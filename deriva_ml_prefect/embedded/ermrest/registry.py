@@ -128,14 +128,17 @@ def create_catalog(registry: Registry, order: Order, client: Client) -> Catalog:
         path = file_of(registry, serial)
         remove_file(path)
         database = open_database(path, read_sql("catalog.sql"), FUNCTIONS)
-        catalog = Catalog(identity, database, dict(order.metadata))
-        with database.write() as content:
-            now = next_moment(content)
-            model = make_first_model(content, order.owner, order.annotations, now)
-            insert_client_row(content, model, client, now)
-    with registry.lock:
-        registry.opened[serial] = catalog
-    return catalog
+        try:
+            with database.write() as content:
+                now = next_moment(content)
+                model = make_first_model(content, order.owner, order.annotations, now)
+                insert_client_row(content, model, client, now)
+        except BaseException:
+            database.close()
+            remove_file(path)
+            raise
+    with registry.lock:  # a request that was very quick may have opened it
+        return registry.opened.setdefault(serial, Catalog(identity, database, dict(order.metadata)))
 
 
 def reserve(connection: Connection, order: Order, *, is_alias: bool) -> tuple[int, str]:
@@ -192,7 +195,10 @@ def find_catalog(registry: Registry, identity: str) -> Catalog:
     with registry.lock:
         catalog = registry.opened.get(serial)
         if catalog is None:
-            database = open_database(file_of(registry, serial), read_sql("catalog.sql"), FUNCTIONS)
+            with registry.database.read() as connection:  # it may have been deleted since
+                find_entry(connection, identity)
+            path = file_of(registry, serial)
+            database = open_database(path, read_sql("catalog.sql"), FUNCTIONS, must_exist=True)
             catalog = registry.opened[serial] = Catalog(identity, database, metadata)
         return catalog
 

@@ -135,12 +135,13 @@ class Contents:
             return self.measure(content)
         return Written(length, running.md5.digest(), running.sha256.digest())
 
-    def measure(self, content: str) -> Written:
-        """Length and hashes of a content, read from disk."""
+    def measure(self, content: str, start: int = 0, most: int | None = None) -> Written:
+        """Length and hashes of a content, or of at most so many bytes of it, read from disk."""
         md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
         length = 0
         with self.path(content).open("rb", buffering=0) as file:
-            while piece := file.read(PIECE):
+            file.seek(start)
+            while piece := file.read(PIECE if most is None else min(PIECE, most - length)):
                 other = self.hashers.submit(sha256.update, piece)
                 md5.update(piece)
                 other.result()

@@ -138,6 +138,13 @@ def _tag_of_object(connection: Connection, name: Name | None) -> str | None:
 
 def get_target(store: Store, request: Request, target: Target) -> Response:
     """GET and HEAD of a namespace, an object or a version."""
+    try:
+        return _find_and_read(store, request, target)
+    except FileNotFoundError:  # deleted between the look at the database and the opening of the file: look again
+        return _find_and_read(store, request, target)
+
+
+def _find_and_read(store: Store, request: Request, target: Target) -> Response:
     with store.database.read() as connection:
         if target.version is None:
             name = get_name(connection, target.name)

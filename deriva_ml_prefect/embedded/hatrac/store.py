@@ -307,6 +307,10 @@ def add_chunk(connection: sqlite3.Connection, job: Job, position: int) -> None:
     connection.execute("INSERT OR IGNORE INTO chunk (job, position) VALUES (?, ?)", (job.id, position))
 
 
+def remove_chunk(connection: sqlite3.Connection, job: Job, position: int) -> None:
+    connection.execute("DELETE FROM chunk WHERE job = ? AND position = ?", (job.id, position))
+
+
 def count_chunks(connection: sqlite3.Connection, job: Job) -> int:
     return int(connection.execute("SELECT count(*) FROM chunk WHERE job = ?", (job.id,)).fetchone()[0])
 

@@ -1,7 +1,9 @@
 """Upload jobs: an object sent in chunks, in any order, over any number of connections.
 
 A job's content is a file of its final size; the database records which chunks are in it. A chunk that is refused is
-not recorded, and does not touch one that was recorded before. Finalising needs every chunk, and checks the checksums.
+not recorded, and does not touch one that was recorded before. One that replaces another with other bytes is not
+recorded while it is being written, so that no kill leaves a mixture that counts. Finalising needs every chunk, and
+checks the checksums.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from .store import (
     insert_version,
     jobs,
     lineage,
+    remove_chunk,
 )
 from .url import Target, url_of, wants_parents
 
@@ -188,15 +191,20 @@ def _put_chunk(store: Store, request: Request, target: Target) -> Response:
 
 
 def _replace_chunk(store: Store, job: Job, position: int, pieces: Iterator[bytes], stated: dict[str, str]) -> None:
-    """Write over a chunk that is good already: only when all of the new one has arrived and is right."""
-    waiting = new_content()
+    """Write over a chunk that is good already: only when all of the new one has arrived, is right, and is another."""
+    waiting, start = new_content(), position * job.chunk_length
     try:
         written = store.contents.write(waiting, pieces)
         _refuse_wrong(stated, written.md5)
-        with _WRITING, store.contents.incoming(waiting).open("rb") as source:
-            whole = iter(lambda: source.read(1024 * 1024), b"")
+        with _WRITING:
+            if store.contents.measure(job.job, start, written.length).sha256 == written.sha256:
+                return
+            with store.database.write() as connection:
+                remove_chunk(connection, job, position)
             store.contents.running.forget(job.job)
-            store.contents.write_at(job.job, position * job.chunk_length, whole)
+            with store.contents.incoming(waiting).open("rb") as source:
+                whole = iter(lambda: source.read(1024 * 1024), b"")
+                store.contents.write_at(job.job, start, whole)
     finally:
         store.contents.drop_incoming(waiting)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import socket
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,18 @@ def test_a_stale_server_file_finds_no_server(tmp_path: Path, content: str) -> No
     (tmp_path / "server.json").write_text(content)
     (tmp_path / "tokens.json").write_text(json.dumps({"owner": "x"}))
     assert find_running(tmp_path) is None
+
+
+def test_a_program_on_the_port_of_a_server_that_is_gone_gets_no_token(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        (tmp_path / "server.json").write_text(json.dumps({"url": url, "pid": 1}))
+        (tmp_path / "tokens.json").write_text(json.dumps({"owner": "x"}))
+        (tmp_path / "server.lock").touch()
+        assert find_running(tmp_path) is None
+        listener.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            listener.accept()
 
 
 def test_object_paths(home: Path) -> None:
