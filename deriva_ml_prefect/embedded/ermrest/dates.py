@@ -20,6 +20,7 @@ from deriva_ml_prefect.embedded.ermrest.moment_text import (
 
 DAY = 86_400_000_000
 """Microseconds."""
+_EPOCH = julian_of_date(1970, 1, 1)
 _LAST_DATE = julian_of_date(5874897, 12, 31)
 _LAST_TIMESTAMP = julian_of_date(294276, 12, 31)
 _ISO_LENGTHS = (10, 19, 25)
@@ -158,6 +159,15 @@ def order_timetz(stored: str | None) -> int | None:
 
 
 def micros_of(stored: str) -> int:
-    """Microseconds since 1970 of a stored timestamptz."""
-    elapsed = datetime.fromisoformat(stored) - datetime(1970, 1, 1, tzinfo=UTC)
+    """Microseconds since 1970 of a stored date or timestamp that is not infinite."""
+    if stored[0] in "A.":
+        reading = read_moment(print_date(stored) or "", "timestamp")
+        return (julian_of_date(reading.year, reading.month, reading.day) - _EPOCH) * DAY + reading.micros
+    elapsed = datetime.fromisoformat(stored).replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     return elapsed // timedelta(microseconds=1)
+
+
+def timestamp_of(micros: int) -> str:
+    """The stored timestamp of these microseconds since 1970."""
+    days, clock = divmod(micros, DAY)
+    return f"{_date_text(*date_of_julian(_EPOCH + days))}T{_clock_text(clock)}"

@@ -1,16 +1,15 @@
-"""The functions that SQL calls in Python: regular expressions, exact sums, and what `printing` and `ordering` offer.
+"""The functions that SQL calls in Python: regular expressions, exact sums, what `bins`, `printing`, `ordering` offer.
 
 Each call costs a microsecond or more, so SQL uses them only where nothing built in will do.
 """
 
 from __future__ import annotations
 
-import json
 import struct
 from typing import Final
 
 from deriva_ml_prefect.embedded.database import Function
-from deriva_ml_prefect.embedded.ermrest import dates, ordering, printing
+from deriva_ml_prefect.embedded.ermrest import bins, dates, ordering, printing
 from deriva_ml_prefect.embedded.ermrest.matching import contains
 from deriva_ml_prefect.embedded.ermrest.regular_expression import translate_regexp
 from deriva_ml_prefect.embedded.ermrest.types import Stored, normal_json
@@ -22,22 +21,6 @@ def match_text(pattern: str, text: str | None) -> int | None:
 
 def match_folded_text(pattern: str, text: str | None) -> int | None:
     return None if text is None else int(contains(translate_regexp(pattern, True), text))
-
-
-def find_bin(value: float | None, bins: int, low: float | None, high: float | None) -> str | None:
-    """`[index, lower limit, upper limit]` of a number's bin as JSON text; 0 is below and bins + 1 is above them all."""
-    if value is None or low is None or high is None:
-        return "[null,null,null]"
-    if value < low:
-        return json.dumps([0, None, low])
-    if value >= high or high <= low:
-        return json.dumps([bins + 1, high, None])
-    width = (high - low) / bins
-    index = min(int((value - low) / width), bins - 1)
-    limits = [low + index * width, low + (index + 1) * width]
-    if isinstance(low, int) and isinstance(high, int):
-        limits = [int(limit) if limit == int(limit) else limit for limit in limits]
-    return json.dumps([index + 1, *limits])
 
 
 def whole_sum(high: int | None, low: int | None) -> str | None:
@@ -108,6 +91,7 @@ FUNCTIONS: Final = (
     Function("print_plain_date", 1, dates.print_plain_date),
     Function("print_array", 2, printing.print_array),
     Function("print_array_json", 2, printing.print_array_json),
+    Function("print_plain_array_json", 2, printing.print_plain_array_json),
     Function("searched_date", 1, printing.searched_date),
     Function("searched_instant", 1, printing.searched_instant),
     Function("searched_time", 2, printing.searched_time),
@@ -120,5 +104,6 @@ FUNCTIONS: Final = (
     Function("mean_of_integers", 3, mean_of_integers),
     Function("to_single", 1, to_single),
     Function("print_made_json", 1, print_made_json),
-    Function("find_bin", 4, find_bin),
+    Function("find_bin", 5, bins.find_bin),
+    Function("find_moment_bin", 5, bins.find_moment_bin),
 )

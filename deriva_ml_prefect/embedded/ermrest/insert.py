@@ -151,6 +151,8 @@ def plan_insertion(table: Table, options: Options) -> Insertion:
             raise Forbidden(f"Column {name} can never be written.")
     filled = {*options.defaults, *(name for name in SYSTEM if name not in options.nondefaults)}
     columns = table.columns.values()
+    if filled.issuperset(table.columns):
+        raise Conflict("Rows need at least one column that is given, not left to its default.")
     return Insertion(
         table,
         tuple(column for column in columns if column.name not in filled),

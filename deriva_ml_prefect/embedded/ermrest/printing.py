@@ -135,6 +135,19 @@ def print_array_json(text: str | None, scalar: str) -> str | None:
     return text
 
 
+def print_plain_array_json(text: str | None, scalar: str) -> str | None:
+    """The same without blanks between the members, as PostgreSQL's `array_to_json` has it."""
+    shown = print_array_json(text, scalar)
+    if shown is None:
+        return None
+    if scalar in ("float4", "float8"):
+        return shown.replace(", ", ",")
+    members = json.loads(shown)
+    if scalar in ("json", "jsonb"):
+        return "[" + ",".join(json_text(member) for member in members) + "]"
+    return json.dumps(members, ensure_ascii=False, separators=(",", ":"))
+
+
 def searched_date(stored: str | None) -> str | None:
     """A date, or a timestamp, as regular expressions see it: `2020-02-29`, `2020-02-29T03:04:05`, without fraction."""
     text = print_date(stored)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import isfinite
 
+from deriva_ml_prefect.embedded.ermrest.bins import MOMENTS
 from deriva_ml_prefect.embedded.ermrest.model import Model, Type
 from deriva_ml_prefect.embedded.ermrest.plan import (
     Aggregate,
@@ -168,7 +170,7 @@ def _check_aggregate(function: str, reference: ColumnRef) -> None:
 def _resolve_bin(path: PathPlan, item: Item) -> Output:
     reference = find_reference(path, item.column)
     kind = reference.type
-    if kind.is_array or (kind.scalar not in INTEGERS and kind.scalar not in FLOATS):
+    if kind.is_array or kind.scalar not in (*INTEGERS, *FLOATS, *MOMENTS):
         raise Conflict(f"Column {reference.column.name} of type {kind.name} cannot be divided into bins.")
     if not 1 <= len(item.arguments) <= 3:
         raise BadRequest("A bin is written bin(column;bins;least;largest).")
@@ -180,7 +182,15 @@ def _resolve_bin(path: PathPlan, item: Item) -> Output:
         raise BadRequest(f"The number of bins must be from 1 to {MOST_BINS}, not {item.arguments[0]!r}.")
     limits: list[Stored] = [cast_literal(kind, text) if text else None for text in item.arguments[1:]]
     low, high = (*limits, None, None)[:2]
+    if any(limit is not None and not _is_finite(limit) for limit in (low, high)):
+        raise Conflict("The limits of bins must be finite.")
+    if low is not None and low == high:
+        raise Conflict("The limits of bins must not be equal.")
     return Output(item.alias or reference.column.name, Bin(reference, bins, low, high), JSON)
+
+
+def _is_finite(limit: Stored) -> bool:
+    return not limit.endswith(("infinity", "Infinity", "NaN")) if isinstance(limit, str) else isfinite(limit or 0)
 
 
 def resolve_page(outputs: tuple[Output, ...], page: Page, options: Options) -> PagePlan:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from deriva_ml_prefect.embedded.ermrest.bins import MOMENTS
 from deriva_ml_prefect.embedded.ermrest.model import Column, Table, Type
 from deriva_ml_prefect.embedded.ermrest.ordering import KEYED
 from deriva_ml_prefect.embedded.ermrest.plan import (
@@ -255,7 +256,8 @@ def _odd_date(expression: str) -> str:
 def csv_form(kind: Type, expression: str, *, arrays_as_json: bool = False) -> str:
     """SQL for the text of a value in CSV."""
     if kind.is_array:
-        return array_json(kind, expression) if arrays_as_json else f"print_array({expression}, '{kind.scalar}')"
+        printer = "print_plain_array_json" if arrays_as_json else "print_array"
+        return f"{printer}({expression}, '{kind.scalar}')"
     scalar = kind.scalar
     if kind.name == MADE_JSON:
         return f"print_made_json({expression})"
@@ -364,9 +366,18 @@ def _bin(writer: Writer, plan: ReadPlan, expression: Bin) -> str:
             limits.append(writer.bind(limit))
             continue
         inner = f"SELECT {function}({name}) FROM {from_clause(writer, plan.path)}"
-        conditions = [condition(writer, part) for part in plan.path.conditions]
-        limits.append(f"({inner}{' WHERE ' + balanced('AND', conditions) if conditions else ''})")
-    return f"find_bin({name}, {writer.bind(expression.bins)}, {limits[0]}, {limits[1]})"
+        conditions = [_finite(expression.column), *(condition(writer, part) for part in plan.path.conditions)]
+        limits.append(f"({inner} WHERE {balanced('AND', conditions)})")
+    scalar = expression.column.type.scalar
+    function = "find_moment_bin" if scalar in MOMENTS else "find_bin"
+    return f"{function}({name}, {writer.bind(expression.bins)}, {limits[0]}, {limits[1]}, '{scalar}')"
+
+
+def _finite(column: ColumnRef) -> str:
+    name = reference(column)
+    if column.type.scalar in MOMENTS:
+        return f"{name} NOT IN ('infinity', '-infinity')"
+    return f"abs({name}) < 9e999 AND {name} <> 'NaN'" if is_float(column.type) else "1"
 
 
 def group_clause(plan: ReadPlan, expressions: Sequence[str]) -> str:

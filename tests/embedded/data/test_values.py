@@ -193,3 +193,14 @@ def test_an_unknown_sort_key_of_entities_is_an_unknown_column(catalog: Any) -> N
     catalog.make_table("T", {"id": "int4!"}, [["id"]])
     assert catalog.send("GET", "/entity/S:T@sort(nope)").status_code == 409
     assert catalog.send("GET", "/attribute/S:T/id@sort(nope)").status_code == 400
+
+
+def test_arrays_in_csv_may_be_json_without_blanks(filled: Any) -> None:
+    answer = filled.send("GET", "/attribute/S:T/id=1/n,a?arrays=json", headers={"accept": "text/csv"})
+    assert list(csv.reader(io.StringIO(answer.text)))[1] == ["[1,null,-3]", r'["x","",null,"a,b","NULL","\"","\\"]']
+
+
+def test_rows_of_defaults_only_are_refused_not_lost(catalog: Any) -> None:
+    catalog.make_table("D", {"name": "text"}, [])
+    assert catalog.send("POST", "/entity/S:D?defaults=name", json=[{}, {}]).status_code == 409
+    assert len(catalog.send("POST", "/entity/S:D", json=[{}, {"name": None}]).json()) == 2

@@ -114,7 +114,7 @@ def test_csv(model: Model, rows: sqlite3.Connection) -> None:
         "bob,{},70,2026-01-01 00:00:00+00",
         '"cyd, ""q""",,Infinity,2026-01-01 00:00:00+00',
     ]
-    assert b'"[""x"", ""y z""]"' in b"".join(
+    assert b'"[""x"",""y z""]"' in b"".join(
         render(
             rows,
             compile_read(resolve_read(model, parse_request("attribute", "Subject/tags"), parse_options(""))),
