@@ -132,10 +132,10 @@ def failed_features_dropped() -> None:
 
 @_bug("P2: feature rows are inserted again without onconflict=skip", _at("lost-answer@", "POST", _SCORE))
 def features_without_skip() -> None:
-    def insert_rows(*args: Any, **values: Any) -> Any:
-        return before(*args, **{**values, "skip_conflicts": False})
+    def insert_missing_rows(catalog: Any, ref: Any, given: Any) -> int:
+        return len(rows.insert_rows(catalog, ref, given, repeatable=True))
 
-    before = _replace(feature_rows, "insert_rows", insert_rows)
+    _replace(feature_rows, "insert_missing_rows", insert_missing_rows)
 
 
 @_bug(
@@ -278,7 +278,7 @@ def stale_owner_writes() -> None:
     def unchecked(
         journal: Journal, rid: str, status: ExecutionStatus, detail: str | None, *, owner: str | None
     ) -> None:
-        write_status(journal, rid, status, detail, owner=journal_executions.read_owner(journal, rid))
+        write_status(journal, rid, status, detail, owner=ownership.read_owner(journal, rid))
 
     _replace(journal_executions, "write_status", unchecked)
 

@@ -33,7 +33,8 @@ IMPATIENT = 0.8
 FIRST_PAUSE = 0.02
 """Seconds before a request is sent again, in place of the package's: how long they are is tested elsewhere."""
 _PR_SET_PDEATHSIG = 1
-_EXITS = {0: "done", 3: "named", 4: "unnamed", -signal.SIGKILL: "killed"}
+_EXITS = {0: "done", 3: "named", 4: "unnamed", 5: "broken", -signal.SIGKILL: "killed"}
+_PLANTED = f'File "{Path(__file__).with_name("planted.py")}"'
 
 Plant = Callable[[], None]
 SECRET = "hunter2-9f3a61c07be24d58"
@@ -42,7 +43,8 @@ SECRET = "hunter2-9f3a61c07be24d58"
 
 @dataclass(frozen=True)
 class End:
-    """How a process ended: `done`, `named` (an error of the package's tree), `unnamed`, `killed` or `hung`."""
+    """How a process ended: `done`, `named` (an error of the package's tree), `unnamed`, `killed` or `hung`; `broken` by
+    the campaign's own code, when a planted bug does not fit the package any more."""
 
     how: str
     error: str = ""
@@ -95,6 +97,7 @@ def start(lane: Lane, library: Path, trouble: Trouble | None, plant: Plant | Non
     # whatever it was is told to the campaign; nothing of the parent's may run in this process
     except BaseException:  # noqa: BLE001
         end.write_text(json.dumps({"error": "BaseException", "text": traceback.format_exc()}))
+        status = 5
     finally:
         os._exit(status)
 
@@ -120,8 +123,10 @@ def _live(lane: Lane, library: Path, trouble: Trouble | None, plant: Plant | Non
         return 3
     except Exception as e:  # noqa: BLE001 - an error outside the package's tree is what the campaign looks for
         disarm()
-        end.write_text(json.dumps({"error": type(e).__name__, "text": traceback.format_exc()}))
-        return 4
+        text = traceback.format_exc()
+        end.write_text(json.dumps({"error": type(e).__name__, "text": text}))
+        last = [line.strip() for line in text.splitlines() if line.startswith('  File "')][-1]
+        return 5 if last.startswith(_PLANTED) else 4
     return 0
 
 
@@ -230,6 +235,8 @@ def on_machine(name: str, plant: Plant | None) -> Plant:
 
 def _told(started: Started, code: int) -> End:
     how = _EXITS.get(code, "unnamed")
+    if how == "broken":
+        raise RuntimeError(f"The campaign's own code does not fit the package: {started.folder.read_text()}")
     try:
         told = json.loads(started.folder.read_text())
     except (FileNotFoundError, ValueError):
