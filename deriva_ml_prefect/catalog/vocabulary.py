@@ -89,13 +89,7 @@ def require_terms(catalog: Catalog, table: TableName, names: Iterable[str]) -> d
     if unknown and add_standard_terms(catalog, vocabulary, unknown):
         return require_terms(catalog, vocabulary, wanted)
     if unknown:
-        near = [hit for name in unknown for hit in closest(name, known)]
-        hint = f" Did you mean {', '.join(near)}?" if near else ""
-        shown = ", ".join(term.name for term in terms[:40]) + (" …" if len(terms) > 40 else "")
-        raise DerivaMLInvalidTerm(
-            f"{vocabulary.qualified} has no term {', '.join(map(repr, unknown))}.{hint} "
-            f"It has: {shown or 'none'}. Add one with add_term."
-        )
+        raise _unknown(vocabulary, unknown, [*(term.name for term in terms), *by_synonym])
     return {name: known[name] for name in wanted}
 
 
@@ -104,6 +98,36 @@ def term_names(catalog: Catalog, table: TableName, given: Iterable[str]) -> list
     wanted = list(given)
     terms = require_terms(catalog, table, wanted)
     return list(dict.fromkeys(terms[name].name for name in wanted))
+
+
+def own_names(catalog: Catalog, table: TableName, given: Iterable[str]) -> dict[str, str]:
+    """Names or synonyms given → the terms' own names, from what this process has read of the vocabulary already.
+
+    The catalog is asked when one is not known yet; DerivaMLInvalidTerm if it has none. Nothing is written, so a term
+    that every new catalog begins with is its own name even where an older release has made the catalog without it.
+    """
+    vocabulary = vocabulary_table(catalog, table)
+    known: dict[str, str] = catalog.remember(("terms", vocabulary.ref), dict)
+    wanted = dict.fromkeys(given)
+    if not known and vocabulary.schema == catalog.address.ml_schema:
+        known.update({name: name for name, _ in description()["terms"].get(vocabulary.name, ())})
+    if any(name not in known for name in wanted):
+        terms = list_terms(catalog, vocabulary)
+        known.update({synonym: term.name for term in terms for synonym in term.synonyms})
+        known.update({term.name: term.name for term in terms})
+    if unknown := [name for name in wanted if name not in known]:
+        raise _unknown(vocabulary, unknown, list(known))
+    return {name: known[name] for name in wanted}
+
+
+def _unknown(vocabulary: Table, unknown: Sequence[str], known: Sequence[str]) -> DerivaMLInvalidTerm:
+    near = [hit for name in unknown for hit in closest(name, known)]
+    hint = f" Did you mean {', '.join(near)}?" if near else ""
+    shown = ", ".join(known[:40]) + (" …" if len(known) > 40 else "")
+    return DerivaMLInvalidTerm(
+        f"{vocabulary.qualified} has no term {', '.join(map(repr, unknown))}.{hint} "
+        f"It has: {shown or 'none'}. Add one with add_term."
+    )
 
 
 def add_standard_terms(catalog: Catalog, table: TableName, names: Iterable[str]) -> list[str]:

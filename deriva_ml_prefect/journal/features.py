@@ -189,3 +189,18 @@ def mark_failed(journal: Journal, rid: RID, feature_table: str, first: int, last
     journal.write(
         "mark_features_failed", execution_rid=rid, feature_table=feature_table, first=first, last=last, error=error
     )
+
+
+def remove_features(journal: Journal, rid: RID, feature_table: str, targets: Iterable[str] | None) -> int:
+    """Forget values that are not in the catalog, of these target keys or of all; their number."""
+    common = {"execution_rid": rid, "feature_table": feature_table}
+    with journal.transaction():
+        chosen = (
+            [row["target"] for row in journal.rows("select_unsent_targets", **common)]
+            if targets is None
+            else list(dict.fromkeys(targets))
+        )
+        removed = sum(journal.write("delete_feature", **common, target=target) for target in chosen)
+        journal.write("recount_feature_batches", **common)
+        journal.write("delete_empty_feature_batches", **common)
+    return removed

@@ -184,6 +184,29 @@ SELECT record_json FROM execution_state__feature_values WHERE feature = :feature
 INSERT INTO execution_state__feature_batches (feature, first, last, rows, status, created_at)
 VALUES (:feature, :first, :last, :rows, 'Pending', :now);
 
+-- name: select_unsent_targets
+-- Targets of one feature's values that are not in the catalog.
+SELECT target FROM execution_state__feature_records
+WHERE execution_rid = :execution_rid AND feature_table = :feature_table AND status <> 'Uploaded';
+
+-- name: delete_feature
+-- Forget a staged value that is not in the catalog.
+DELETE FROM execution_state__feature_values WHERE stage_id IN (SELECT stage_id FROM execution_state__feature_records
+    WHERE execution_rid = :execution_rid AND feature_table = :feature_table AND target = :target
+    AND status <> 'Uploaded');
+
+-- name: recount_feature_batches
+-- The batches of a feature know how many values they have.
+UPDATE execution_state__feature_batches SET rows = (SELECT count(*) FROM execution_state__feature_values AS v
+    WHERE v.feature = execution_state__feature_batches.feature AND v.stage_id BETWEEN first AND last)
+WHERE status <> 'Uploaded' AND feature = (SELECT number FROM execution_state__features
+    WHERE execution_rid = :execution_rid AND feature_table = :feature_table);
+
+-- name: delete_empty_feature_batches
+-- Batches of which no value is left.
+DELETE FROM execution_state__feature_batches WHERE rows = 0 AND feature = (SELECT number FROM execution_state__features
+    WHERE execution_rid = :execution_rid AND feature_table = :feature_table);
+
 -- name: count_features
 -- How many staged values are not in the catalog.
 SELECT coalesce(sum(b.rows), 0) FROM execution_state__feature_batches AS b

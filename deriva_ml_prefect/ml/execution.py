@@ -238,8 +238,22 @@ class Execution(KnowsAbsent):
         first = next(given, None)
         if first is None:
             raise ValueError("add_features() was given no records.")
-        feature = type(first).feature
+        feature = _feature_of(first)
         return stage.stage_features(self.context, feature.definition, _plain_records(feature, chain([first], given)))
+
+    def unstage_features(self, records: Iterable[FeatureRecord] | type[FeatureRecord]) -> int:
+        """Drop staged values that are not in the catalog yet: those for the targets of the records, or all of a class.
+
+        How many were dropped. It is the way out when the catalog refuses a value, e.g. one of a row that is not there.
+        """
+        if isinstance(records, type):
+            return stage.unstage_features(self.context, records.feature.definition, None)
+        given = list(records)
+        if not given:
+            return 0
+        feature = _feature_of(given[0])
+        targets = [str(row[feature.definition.target_column]) for row in _plain_records(feature, given)]
+        return stage.unstage_features(self.context, feature.definition, targets)
 
     def staged(self) -> Staged:
         """What is staged, to be looked at before it is committed to the catalog."""
@@ -255,7 +269,12 @@ class Execution(KnowsAbsent):
         self, status: ExecutionStatus | str, message: str | None = None, *, error: str | None = None
     ) -> None:
         """Change the status, or give it a new message under the same status; the catalog shows it at once."""
-        target = ExecutionStatus(status)
+        try:
+            target = ExecutionStatus(status)
+        except ValueError:
+            raise DerivaMLValidationError(
+                f"{status!r} is no status. The statuses are {', '.join(ExecutionStatus)}."
+            ) from None
         if target is ExecutionStatus.Uploaded and self.status is ExecutionStatus.Pending_Upload:
             check_complete(self.context)
         advance(self.context, target, message if message is not None else error)
@@ -394,10 +413,21 @@ class Execution(KnowsAbsent):
 def _plain_records(feature: Feature, records: Iterable[FeatureRecord]) -> Iterator[dict[str, Any]]:
     """Columns and values of records, which must all be of this feature."""
     for record in records:
-        other = type(record).feature
+        other = _feature_of(record)
         if other is not feature and other.definition.qualified != feature.definition.qualified:
             shown = ", ".join(sorted(f"{f.target_table}.{f.feature_name}" for f in (feature, other)))
             raise DerivaMLValidationError(
                 f"One call of add_features() takes one feature, and these were given: {shown}. Call it once for each."
             )
         yield record.model_dump(exclude={"RCT"}, exclude_none=True)
+
+
+def _feature_of(record: FeatureRecord) -> Feature:
+    """The feature that a record is a value of; DerivaMLValidationError for anything that is no record."""
+    feature = getattr(type(record), "feature", None)
+    if not isinstance(feature, Feature):
+        raise DerivaMLValidationError(
+            f"add_features() was given {type(record).__name__} among its records. Make records with the class that "
+            "ml.feature_record_class(table, feature_name) gives."
+        )
+    return feature

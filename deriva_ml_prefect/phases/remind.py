@@ -22,6 +22,7 @@ from deriva_ml_prefect.phases.context import Context, journal_of
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 logger = logging.getLogger(__name__)
+_S = ExecutionStatus
 
 NAMED = 5
 """Files, or executions, that a message names; the others are counted."""
@@ -44,13 +45,12 @@ def expect_upload(context: Context) -> None:
 def tell_of_missing_uploads() -> None:
     """Name the executions of this process that ended and were not uploaded, once, with the command that does it."""
     mine = [key for key in _ended if key[0] == os.getpid()]
-    waiting = [context for context in (_ended.pop(key) for key in mine) if _waits(context)]
-    for context in waiting[:NAMED]:
+    waiting = [(context, left) for context in (_ended.pop(key) for key in mine) if (left := _what_is_left(context))]
+    for context, left in waiting[:NAMED]:
         hostname, catalog_id = context.address.hostname, context.address.catalog_id
         _say_at_end(
-            "Execution %s ended and nothing of it was uploaded: no outputs are in catalog %s. Upload what it staged "
-            "with: deriva-ml-prefect resume %s --host %s --catalog %s",
-            *(context.rid, context.address, context.rid, hostname, catalog_id),
+            "Execution %s ended and %s. Upload what it staged with: deriva-ml-prefect resume %s --host %s --catalog %s",
+            *(context.rid, left, context.rid, hostname, catalog_id),
         )
     if len(waiting) > NAMED:
         _say_at_end("%d more executions ended like this; ml.find_interrupted() lists them.", len(waiting) - NAMED)
@@ -104,21 +104,34 @@ def _stream_of(handler: logging.Handler) -> object:
     return getattr(handler, "stream", None) or getattr(getattr(handler, "console", None), "file", None)
 
 
-def _waits(context: Context) -> bool:
-    """Whether the outputs still lie here: always of a run that ended well, of a failed one if it staged anything."""
+def _what_is_left(context: Context) -> str | None:
+    """What of the outputs still lies here: always something of a run that ended well, of a failed one if it staged any.
+
+    None when nothing does, or when another execution goes on with it.
+    """
     if not (context.workspace / FILE_NAME).exists():
-        return False
+        return None
     try:
         journal = open_journal(context.workspace)
         entry = executions.read_execution(journal, context.rid)
         if entry is None or entry.superseded_by:
-            return False
-        staged = files.count_unsent(journal, context.rid) + features.count_unsent(journal, context.rid)
+            return None
+        counts = {
+            "files": files.count_unsent(journal, context.rid),
+            "feature values": features.count_unsent(journal, context.rid),
+        }
+        tried = any(s.status is _S.Pending_Upload for s in executions.status_history(journal, context.rid))
     except DerivaMLException as e:
         # the process is ending, and an error here would reach nobody
         _say_at_end("It is not known whether execution %s was uploaded: %s", context.rid, e)
-        return False
-    return entry.status is ExecutionStatus.Stopped or (entry.status is ExecutionStatus.Failed and staged > 0)
+        return None
+    waits = entry.status in (_S.Stopped, _S.Pending_Upload) or (entry.status is _S.Failed and any(counts.values()))
+    if not waits:
+        return None
+    if not tried:
+        return f"nothing of it was uploaded: no outputs are in catalog {context.address}"
+    shown = " and ".join(f"{count} {name}" for name, count in counts.items() if count) or "its end"
+    return f"its upload did not: {shown} wait to go to catalog {context.address}"
 
 
 def tell_of_unregistered(context: Context) -> list[Path]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deriva_ml_prefect.catalog import assets, features, objects
+from deriva_ml_prefect.catalog import assets, features, objects, vocabulary
+from deriva_ml_prefect.catalog.connection import Catalog
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
 from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal import features as journal_features
@@ -28,6 +29,8 @@ from deriva_ml_prefect.values.effects import Receipt
 from deriva_ml_prefect.values.names import AssetRole
 from deriva_ml_prefect.values.objects import content_disposition, content_type
 from deriva_ml_prefect.values.progress import ProgressCallback
+from deriva_ml_prefect.values.records import FeatureDefinition
+from deriva_ml_prefect.values.rid import is_rid
 
 CHUNK_SIZE = 50 * 1024**2
 """Bytes of one chunk of an upload, unless the caller says otherwise."""
@@ -151,8 +154,27 @@ def _send_feature_rows(context: Context, planned: Planned, options: UploadOption
     for row in rows if asset_columns else ():
         for column in asset_columns:
             row[column] = by_path.get(row.get(column), row.get(column))
+            if row[column] is not None and not is_rid(row[column]):
+                raise DerivaMLValidationError(
+                    f"Feature {feature.name} of {row[feature.target_column]}: {column} is {row[column]}, which is no "
+                    "registered output of this execution, and no RID. Register the file with asset_file_path(), or "
+                    "drop the value with unstage_features()."
+                )
+    _name_terms(catalog, feature, rows)
     present = features.insert_feature_rows(catalog, feature, rows)
     return {"rows": present}
+
+
+def _name_terms(catalog: Catalog, feature: FeatureDefinition, rows: list[dict[str, Any]]) -> None:
+    """Own names for synonyms in values that were staged while the catalog was away."""
+    for column in feature.columns:
+        if column.refers_to and column.holds_names:
+            names = vocabulary.own_names(
+                catalog, column.refers_to, {row[column.name] for row in rows if row.get(column.name)}
+            )
+            for row in rows:
+                if row.get(column.name):
+                    row[column.name] = names[row[column.name]]
 
 
 def _uploaded_by_path(context: Context) -> dict[object, str]:

@@ -15,7 +15,12 @@ from typing import Any
 from pydantic_core import to_json
 
 from deriva_ml_prefect.catalog import assets, vocabulary
-from deriva_ml_prefect.exceptions import DerivaMLInvalidTerm, DerivaMLReadOnlyError, DerivaMLValidationError
+from deriva_ml_prefect.exceptions import (
+    DerivaMLException,
+    DerivaMLInvalidTerm,
+    DerivaMLReadOnlyError,
+    DerivaMLValidationError,
+)
 from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
@@ -31,7 +36,7 @@ from deriva_ml_prefect.values.columns import check_of, check_text, check_value
 from deriva_ml_prefect.values.names import MLVocab
 from deriva_ml_prefect.values.objects import check_filename
 from deriva_ml_prefect.values.records import AssetTable, FeatureDefinition
-from deriva_ml_prefect.values.rid import RID, check_rid
+from deriva_ml_prefect.values.rid import check_rid
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 logger = logging.getLogger(__name__)
@@ -61,6 +66,7 @@ def register_file(context: Context, request: Registration) -> StagedFile:
     metadata = {name: _plain(value) for name, value in request.metadata.items()}
     _check_metadata(table, metadata)
     _check_words(request.description, request.asset_types or ())
+    _check_types(context, request.asset_types or ())
     source = Path(request.file_name)
     name = check_filename(request.rename_file or (request.file_name if request.always_new else source.name))
     exists = not request.always_new and _exists(source)
@@ -80,7 +86,7 @@ def register_file(context: Context, request: Registration) -> StagedFile:
         mode=("copy" if request.copy_file else "symlink") if exists else "new",
         path=target,
         source=source.absolute() if exists else None,
-        asset_types=tuple(str(term) for term in (request.asset_types or [table.name])),
+        asset_types=tuple(dict.fromkeys(map(str, request.asset_types or [table.name]))),
         metadata=metadata,
         description=clean_prose(request.description),
     )
@@ -187,6 +193,28 @@ def _check_words(description: str, asset_types: Iterable[str]) -> None:
         check_text(str(term), "An asset type of the file")
 
 
+def _check_types(context: Context, asset_types: Iterable[str]) -> None:
+    """DerivaMLInvalidTerm for a type that is no term."""
+    _own_names(context, MLVocab.asset_type, map(str, asset_types))
+
+
+def _own_names(context: Context, table: str | tuple[str, str], given: Iterable[str]) -> dict[str, str]:
+    """Names or synonyms → the terms' own names; as they are when the catalog cannot say now: the upload looks again.
+
+    A catalog that is away, or a credential that has run out, must not end a training that registers its results.
+    """
+    names = list(given)
+    catalog = catalog_of(context)
+    try:
+        with catalog.client.single_tries():
+            return vocabulary.own_names(catalog, table, names)
+    except DerivaMLInvalidTerm:
+        raise
+    except DerivaMLException as e:
+        logger.debug("Terms of %s are not looked up yet: %s", table, e)
+        return {name: name for name in names}
+
+
 def describe_file(
     context: Context,
     key: str,
@@ -206,12 +234,13 @@ def describe_file(
     plain = {name: _plain(value) for name, value in metadata.items()} if metadata is not None else dict(file.metadata)
     _check_metadata(assets.asset_table(catalog_of(context), file.asset_table), plain)
     _check_words(description or "", asset_types or ())
+    _check_types(context, asset_types or ())
     journal_files.describe_file(
         journal,
         context.rid,
         key,
         metadata=plain,
-        asset_types=[str(term) for term in (asset_types if asset_types is not None else file.asset_types)],
+        asset_types=list(dict.fromkeys(map(str, file.asset_types if asset_types is None else asset_types))),
         description=file.description if description is None else clean_prose(description),
     )
     manifest.rewrite(context.folder, context.rid, journal_files.list_files(journal, context.rid))
@@ -230,7 +259,7 @@ def stage_features(context: Context, feature: FeatureDefinition, records: Iterab
     count = 0
     # a file, so that neither memory nor a lock on the journal is held while the caller's records are made
     with tempfile.TemporaryFile("w+", dir=context.folder, encoding="utf-8", newline="\n") as spool:
-        for target, text in _as_staged(context.rid, feature, records):
+        for target, text in _as_staged(context, feature, records):
             count += 1
             spool.write(f"{target}\t{text}\n")
         spool.seek(0)
@@ -251,11 +280,19 @@ def _split(line: str) -> journal_features.Staged:
 
 
 def _as_staged(
-    rid: RID, feature: FeatureDefinition, records: Iterable[Mapping[str, Any]]
+    context: Context, feature: FeatureDefinition, records: Iterable[Mapping[str, Any]]
 ) -> Iterator[journal_features.Staged]:
-    """Records as the journal keeps them; DerivaMLValidationError for a value that the catalog would not give back."""
+    """Records as the journal keeps them, with the terms' own names for synonyms.
+
+    DerivaMLValidationError for a value that the catalog would not give back, or one that is missing;
+    DerivaMLInvalidTerm for what is no term.
+    """
+    terms: dict[str, tuple[tuple[str, str], dict[Any, str]]] = {
+        column.name: (column.refers_to, {}) for column in feature.columns if column.refers_to and column.holds_names
+    }
+    needed = frozenset(column.name for column in feature.columns if not column.nullok and column.default is None)
     checks = {column.name: (check_of(column.typename), column.typename) for column in feature.columns}
-    fixed = {feature.execution_column: rid, feature.feature_name_column: feature.name}
+    fixed = {feature.execution_column: context.rid, feature.feature_name_column: feature.name}
     known = frozenset({*checks, *fixed, feature.target_column})
     order = sorted(known)
     target_column = feature.target_column
@@ -269,12 +306,29 @@ def _as_staged(
                 value = given[name] = _plain(value)
             if check(value):
                 check_value(typename, value, f"{feature.name}.{name}")
+            if name in terms:
+                table, names = terms[name]
+                if value not in names:
+                    names.update(_own_names(context, table, [value]))
+                given[name] = names[value]
         if not given.keys() <= known:
             unknown = ", ".join(sorted(given.keys() - known))
             raise DerivaMLValidationError(f"Feature {feature.name} has no column {unknown}. Nothing was staged.")
+        if not needed <= given.keys():
+            raise DerivaMLValidationError(
+                f"Feature {feature.name} of {feature.target_table} {given[target_column]}: "
+                f"{', '.join(sorted(needed - given.keys()))} must be given. Nothing of this call was staged."
+            )
         target = check_rid(str(given[target_column]), f"{feature.name}.{target_column}")
         # keys in order, so that equal values are equal texts
         yield target, to_json({name: given[name] for name in order if name in given}).decode()
+
+
+def unstage_features(context: Context, feature: FeatureDefinition, targets: Iterable[str] | None) -> int:
+    """Drop staged values that are not in the catalog, those of some targets or all; how many these were."""
+    _check_open(context)
+    table = f"{feature.schema}.{feature.table}"
+    return journal_features.remove_features(journal_of(context), context.rid, table, targets)
 
 
 def seal_file(context: Context, file: StagedFile, told: Callable[[int], None] | None = None) -> StagedFile:

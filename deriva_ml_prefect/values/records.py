@@ -146,6 +146,11 @@ class FeatureColumn:
     nullok: bool
     default: Any = None
 
+    @property
+    def holds_names(self) -> bool:
+        """Whether its values are the names of terms."""
+        return self.kind == "term" and (self.referenced_column or "").lower() == "name"
+
 
 @dataclass(frozen=True)
 class FeatureDefinition:

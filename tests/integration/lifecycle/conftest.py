@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
 
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.workflow import Workflow
+from deriva_ml_prefect.exceptions import DerivaMLOfflineError
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 
@@ -28,3 +30,20 @@ def begin(ml: DerivaML, workflow: Workflow) -> Callable[..., Execution]:
         return ml.create_execution(ExecutionSpec(workflow=workflow, **values))
 
     return create
+
+
+@pytest.fixture
+def away(ml: DerivaML, monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
+    """Inside `with away():` the catalog gives no answer; its schema was read before."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise DerivaMLOfflineError("no answer")
+
+    @contextmanager
+    def go() -> Iterator[None]:
+        ml._catalog.schema  # noqa: B018 (for what it reads)
+        with monkeypatch.context() as patch:
+            patch.setattr(ml._catalog.client, "request", refuse)
+            yield
+
+    return go

@@ -7,12 +7,14 @@ import json
 import os
 import pickle
 from collections.abc import Callable, Set
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deriva_ml_prefect.exceptions import (
+    DerivaMLInvalidTerm,
     DerivaMLReadOnlyError,
     DerivaMLTableNotFound,
     DerivaMLTableTypeError,
@@ -325,9 +327,24 @@ def test_required_metadata_that_is_missing(ml: DerivaML, begin: Begin) -> None:
     assert made(ml, exe)["scan.png"].metadata == {"Site": "Lübeck"}
 
 
-def test_unknown_asset_type(ml: DerivaML, begin: Begin) -> None:
+@pytest.mark.spec("files.types")
+def test_unknown_asset_type(begin: Begin) -> None:
+    exe = begin()
+    with pytest.raises(DerivaMLInvalidTerm, match=r"'Derivd'.*Did you mean Derived"):
+        exe.asset_file_path("Image", "typed.png", asset_types=["Derivd"])
+    assert exe.staged().files == ()
+    path = exe.asset_file_path("Image", "typed.png", asset_types=["Derived", "Derived"])
+    with pytest.raises(DerivaMLInvalidTerm, match="'Derivd'"):
+        path.set_asset_types(["Derivd"])
+    assert exe.staged().files[0].asset_types == ["Derived"]
+
+
+def test_unknown_asset_type_of_a_file_that_was_registered_while_the_catalog_was_away(
+    ml: DerivaML, begin: Begin, away: Callable[[], AbstractContextManager[None]]
+) -> None:
     with begin() as exe:
-        path = exe.asset_file_path("Image", "typed.png", asset_types=["Derivd"])
+        with away():
+            path = exe.asset_file_path("Mask", "typed.png", asset_types=["Derivd"])
         path.write_bytes(b"typed")
     refused(exe, "Derivd")
     path.set_asset_types(["Derived"])

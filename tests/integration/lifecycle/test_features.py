@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLUploadError, DerivaMLValidationError
+from deriva_ml_prefect.exceptions import (
+    DerivaMLException,
+    DerivaMLInvalidTerm,
+    DerivaMLUploadError,
+    DerivaMLValidationError,
+)
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.ml.feature import FeatureRecord
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 Begin = Callable[..., Execution]
+Away = Callable[[], AbstractContextManager[None]]
 S = ExecutionStatus
 
 
@@ -104,13 +111,14 @@ def test_path_of_an_asset_becomes_its_rid(
     }
 
 
-def test_failed_flush_is_sent_again(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
-    """A target that is not there fails one feature; the other goes through; both are there after the repair."""
+def test_failed_flush_is_sent_again(ml: DerivaML, subjects: tuple[str, ...], begin: Begin, away: Away) -> None:
+    """A term that is not there fails one feature; the other goes through; both are there after the repair."""
     diagnosis, score = (ml.feature_record_class("Subject", name) for name in ("Diagnosis", "Score"))
     one, two, three, *_ = subjects
     with begin() as exe:
         exe.asset_file_path("Image", "beside.png").write_bytes(b"beside")
-        exe.add_features([diagnosis(Subject=one, Grade="Moderate"), diagnosis(Subject=two, Grade="Mild")])
+        with away():
+            exe.add_features([diagnosis(Subject=one, Grade="Moderate"), diagnosis(Subject=two, Grade="Mild")])
         exe.add_features([score(Subject=one, Score=0.5)])
     for _ in range(2):
         with pytest.raises(DerivaMLUploadError) as caught:
@@ -172,3 +180,57 @@ def test_values_may_come_one_by_one(ml: DerivaML, subjects: tuple[str, ...], beg
         exe.add_features(values(0.25))
     assert exe.staged().features == {"Subject.Score": len(subjects)}
     assert len(exe.staged().files) == 2 * len(subjects)
+
+
+def test_what_cannot_be_a_value_is_refused_when_it_is_staged(
+    ml: DerivaML, subjects: tuple[str, ...], begin: Begin
+) -> None:
+    diagnosis = ml.feature_record_class("Subject", "Diagnosis")
+    exe = begin()
+    with pytest.raises(DerivaMLInvalidTerm, match=r"'Milt'.*Mild"):
+        exe.add_features([diagnosis(Subject=subjects[0], Grade="Mild"), diagnosis(Subject=subjects[1], Grade="Milt")])
+    with pytest.raises(DerivaMLValidationError, match="Grade must be given"):
+        exe.add_features([diagnosis(Subject=subjects[0])])
+    with pytest.raises(DerivaMLValidationError, match="was given dict"):
+        exe.add_features([{"Subject": subjects[0], "Grade": "Mild"}])  # type: ignore[list-item]
+    assert exe.staged().features == {}
+
+
+def test_synonym_of_a_term_is_stored_as_the_term(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
+    ml.add_term("Grade", "None at all", "no sign of it", synonyms=["nil"])
+    diagnosis = ml.feature_record_class("Subject", "Diagnosis")
+    with begin() as exe:
+        exe.add_features([diagnosis(Subject=subjects[0], Grade="nil")])
+        assert exe.add_features([diagnosis(Subject=subjects[0], Grade="None at all")]) == 1
+    exe.upload_execution_outputs()
+    assert values(ml, exe, "Diagnosis", "Grade") == {subjects[0]: "None at all"}
+
+
+def test_values_are_staged_while_the_catalog_is_away(
+    ml: DerivaML, subjects: tuple[str, ...], begin: Begin, away: Away
+) -> None:
+    ml.add_term("Grade", "Away", "told of while the catalog was away", synonyms=["gone"])
+    diagnosis = ml.feature_record_class("Subject", "Diagnosis")
+    with begin() as exe, away():
+        exe.add_features([diagnosis(Subject=subjects[0], Grade="gone")])
+        exe.asset_file_path("Mask", "away.png", asset_types=["Derived"]).write_bytes(b"away")
+    exe.upload_execution_outputs()
+    assert values(ml, exe, "Diagnosis", "Grade") == {subjects[0]: "Away"}
+
+
+def test_refused_value_can_be_dropped(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
+    score, outline = (ml.feature_record_class("Subject", name) for name in ("Score", "Outline"))
+    nobody = score(Subject="9-ZZZZ", Score=1.0)
+    with begin() as exe:
+        exe.add_features([score(Subject=subjects[0], Score=0.5), nobody])
+        exe.add_features([outline(Subject=subjects[0], Mask="/nowhere/mask.png")])
+    with pytest.raises(DerivaMLUploadError, match="9-ZZZZ") as caught:
+        exe.upload_execution_outputs()
+    assert "/nowhere/mask.png, which is no registered output" in str(caught.value)
+    assert exe.unstage_features([nobody]) == 1
+    assert exe.unstage_features([nobody]) == 0
+    assert exe.unstage_features(outline) == 1
+    exe.upload_execution_outputs()
+    assert values(ml, exe, "Score", "Score") == {subjects[0]: 0.5}
+    assert exe.unstage_features(score) == 0
+    assert values(ml, exe, "Outline", "Mask") == {}
