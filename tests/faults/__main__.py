@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument("--no-prove", action="store_true", help="do not begin with the planted bugs")
     parser.add_argument("--list", action="store_true", help="show the planted bugs, and exit")
     parser.add_argument("--thousand", action="store_true", help="1,000 files, killed ten times and resumed by command")
+    parser.add_argument("--large", action="store_true", help="a sparse file of over 5 GB, killed, resumed and verified")
     asked = parser.parse_args()
     if asked.only and asked.only not in (*GROUPS, *KINDS):
         parser.error(f"--only {asked.only}: no such trouble; there are {', '.join((*GROUPS, *KINDS))}")

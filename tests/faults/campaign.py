@@ -67,6 +67,11 @@ def run(asked: argparse.Namespace, root: Path) -> int:
 
             with serve(root) as server, lanes(root, server, 1) as own:
                 return live_through(own[0], asked.seed)
+        if asked.large:
+            from tests.faults.large import carry
+
+            with serve(root) as server, lanes(root, server, 1) as own:
+                return carry(own[0])
         with open_campaign(root, asked) as campaign:
             return _run(campaign, asked)
     except KeyboardInterrupt:

@@ -42,7 +42,7 @@ def live_through(lane: Lane, seed: int) -> int:
     print(f"The last resume ended with status {code}.", flush=True)
     problems = _problems(lane)
     if _has_verify():
-        status = _command(lane, "verify", rid).wait()
+        status = give_command(lane, "verify", rid).wait()
         problems += [f"deriva-ml-prefect verify ended with status {status}"] if status else []
     for problem in problems[:10]:
         print(f"FAILED {problem}")
@@ -82,7 +82,7 @@ def _content(lane: Lane, number: int) -> bytes:
     return f"{number} of {lane.tag}\n".encode() * 300
 
 
-def _command(lane: Lane, name: str, rid: str) -> subprocess.Popen[bytes]:
+def give_command(lane: Lane, name: str, rid: str) -> subprocess.Popen[bytes]:
     """The command, as a person gives it."""
     environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
     environment["DERIVA_ML_HOME"] = str(lane.home)
@@ -91,7 +91,7 @@ def _command(lane: Lane, name: str, rid: str) -> subprocess.Popen[bytes]:
 
 
 def _resume(lane: Lane, rid: str) -> subprocess.Popen[bytes]:
-    return _command(lane, "resume", rid)
+    return give_command(lane, "resume", rid)
 
 
 def _has_verify() -> bool:

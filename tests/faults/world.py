@@ -184,6 +184,7 @@ def lanes(root: Path, server: Server, count: int) -> Iterator[list[Lane]]:
             folder.mkdir()
             found.append(Lane(folder, server, start_proxy(("127.0.0.1", server.port))))
         credentials = {f"127.0.0.1:{lane.proxy.port}": {"bearer-token": server.token} for lane in found}
+        credentials[server.host] = {"bearer-token": server.token}
         path = Path(os.environ["HOME"]) / ".deriva" / "credential.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(credentials))
