@@ -121,9 +121,11 @@ def _exists(path: Path) -> bool:
 
 def _check_open(context: Context) -> None:
     check_writable(context)
-    # after an upload nobody owns the execution: who adds to it does, unless somebody else has taken it up
-    hold(context)
     status = entry_of(context).status
+    if status is ExecutionStatus.Uploaded:
+        # nobody owns it any more: who adds to it does, unless somebody else has taken it up. While it runs, the code
+        # may be in a process of its own, which registers for the owner
+        hold(context)
     if status is ExecutionStatus.Aborted:
         raise DerivaMLReadOnlyError(f"Execution {context.rid} is Aborted: nothing can be added to it.")
 
