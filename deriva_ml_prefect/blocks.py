@@ -169,6 +169,8 @@ class ExecutionConfiguration(CheckedBlock, Block, ExecutionSpec):
             if name == Workflow.__name__:
                 body["properties"] = {field: body["properties"][field] for field in SAVED_WORKFLOW_FIELDS}
                 body["description"] = "What is run. Which code that is, is found when a run starts."
+                # the form shows it right above the description of the run
+                body["properties"]["description"]["title"] = "Workflow Description"
         return schema
 
     def spec(self) -> ExecutionSpec:

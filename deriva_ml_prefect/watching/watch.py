@@ -3,8 +3,9 @@
     with watch(function) as watching:
         conduct(request, code, call=watching.around(run_phase), options=UploadOptions(progress=watching.told))
 
-The thread reads the journal of this machine and the metrics files. It asks no catalog, and the execution waits for it
-only at its end, at most `PATIENCE` seconds.
+The thread reads the journal of this machine and the metrics files. It asks no catalog. The run's end waits until the
+last events are handed to Prefect, at most `PATIENCE` seconds. The last artifacts follow while Prefect ends the run, and
+a process that ends waits for them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from deriva_ml_prefect.journal import executions, files
 from deriva_ml_prefect.phases.begin import begin_execution
 from deriva_ml_prefect.phases.context import Context, journal_of, writer_elsewhere
 from deriva_ml_prefect.phases.lifecycle import Call
+from deriva_ml_prefect.phases.run import run_user_code
 from deriva_ml_prefect.questions.execution_summary import ExecutionSummary
 from deriva_ml_prefect.questions.local_summary import summarize_locally
 from deriva_ml_prefect.values.names import ExecMetadataType
@@ -41,10 +43,12 @@ from deriva_ml_prefect.watching.settings import single_requests
 from deriva_ml_prefect.watching.transfers import Transfers, read_transfers
 
 T = TypeVar("T")
+_WRITE_METRICS = (begin_execution, run_user_code)
+"""Phases after which metrics files may hold something new; a later one takes the files away that it has sent."""
 logger = logging.getLogger(__name__)
 
 PATIENCE = 10.0
-"""Seconds that the end of a run waits for Prefect to be told of it."""
+"""Seconds that the end of a run waits for the thread, and that the thread goes on to try after it."""
 LOOK_SECONDS = 1.0
 SLOWEST = 15.0
 """Longest time between two pictures of the metrics, s; reached in the course of a long run."""
@@ -78,6 +82,7 @@ class Watch:
         self._context: Context | None = None
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
+        self._events_sent = threading.Event()
         self._reading = threading.Lock()
         self._metrics = MetricsReader()
 
@@ -87,11 +92,11 @@ class Watch:
         def watched(phase: Callable[..., T], /, *args: Any) -> T:
             try:
                 result = call(phase, *args)
+                if phase is begin_execution and isinstance(result, Context):
+                    self._begin(result)
             finally:
-                # an upload takes the files away that it has sent
-                self._read_metrics()
-            if phase is begin_execution and isinstance(result, Context):
-                self._begin(result)
+                if phase in _WRITE_METRICS:
+                    self._read_metrics()
             return result
 
         return watched
@@ -101,20 +106,32 @@ class Watch:
         self._progress = progress
 
     def end(self) -> None:
-        """Tell what is left to tell. Prefect may be slow or gone: the run's end waits a little, not longer."""
+        """Have told what is left to tell. Prefect may be slow or gone: the run's end waits a little, not longer."""
         self._ended.set()
         if self._thread is not None:
-            self._thread.join(PATIENCE)
+            self._events_sent.wait(PATIENCE)
 
     def _begin(self, context: Context) -> None:
         if context.dry_run or writer_elsewhere(context) is not None:
             return
         self._context = context
+        try:
+            self._thread = self._start(context)
+        # the execution does not depend on what Prefect shows of it, whatever goes wrong there
+        except Exception as e:  # noqa: BLE001
+            logger.warning(_NOT_SHOWN, context.rid, e)
+
+    def _start(self, context: Context) -> threading.Thread:
         around = contextvars.copy_context()
-        self._thread = threading.Thread(
-            target=lambda: around.run(self._keep_telling, context), name=f"watch-{context.rid}", daemon=True
+        # the flow's own client, held open beyond its end
+        client = get_client(sync_client=True).__enter__()
+        teller = _Teller(context, self._flow_run, self._metrics, client, rename=self._rename)
+        # not a daemon: the end of the process waits until all is told
+        thread = threading.Thread(
+            target=lambda: around.run(self._keep_telling, teller), name=f"watch-{context.rid}", daemon=False
         )
-        self._thread.start()
+        thread.start()
+        return thread
 
     def _read_metrics(self) -> bool:
         if self._context is None:
@@ -122,33 +139,43 @@ class Watch:
         with self._reading:
             return self._metrics.look(_metrics_files(self._context))
 
-    def _keep_telling(self, context: Context) -> None:
-        teller = _Teller(context, self._flow_run, self._metrics, rename=self._rename)
-        warned = False
-        give_up = None
+    def _keep_telling(self, teller: _Teller) -> None:
         # a request that fails is left until the next look, instead of being repeated while the run waits
         with single_requests():
-            while True:
-                last = self._ended.is_set()
-                if last and give_up is None:
-                    give_up = time.monotonic() + PATIENCE - LOOK_SECONDS
-                error = self._look(teller, last=last)
-                if error is not None and not _is_busy(error):
-                    # a server that cannot be reached is the flow's to tell; one that refuses, nobody else's
-                    refused = isinstance(error, PrefectHTTPStatusError) and not warned
-                    warned = warned or refused
-                    logger.log(logging.WARNING if refused else logging.INFO, _NOT_SHOWN, context.rid, error)
-                if give_up is None:
-                    self._ended.wait(LOOK_SECONDS if error is None or _is_busy(error) else _AGAIN_SECONDS)
-                elif error is None or not _is_busy(error) or time.monotonic() > give_up:
-                    return teller.close()
-                else:
-                    time.sleep(LOOK_SECONDS / 2)
+            try:
+                self._look_again_and_again(teller)
+            finally:
+                self._events_sent.set()
+                teller.client.__exit__(None, None, None)
+
+    def _look_again_and_again(self, teller: _Teller) -> None:
+        warned = False
+        give_up = None
+        while True:
+            # a flow in a daemon thread never comes to its end when the process does
+            last = self._ended.is_set() or not threading.main_thread().is_alive()
+            if last and give_up is None:
+                give_up = time.monotonic() + PATIENCE - LOOK_SECONDS
+            error = self._look(teller, last=last)
+            if error is not None and not _is_busy(error):
+                # a server that cannot be reached is the flow's to tell; one that refuses, nobody else's
+                refused = isinstance(error, PrefectHTTPStatusError) and not warned
+                warned = warned or refused
+                logger.log(logging.WARNING if refused else logging.INFO, _NOT_SHOWN, teller.context.rid, error)
+            if give_up is None:
+                self._ended.wait(LOOK_SECONDS if error is None or _is_busy(error) else _AGAIN_SECONDS)
+            elif error is None or not _is_busy(error) or time.monotonic() > give_up:
+                return
+            else:
+                time.sleep(LOOK_SECONDS / 2)
 
     def _look(self, teller: _Teller, *, last: bool) -> Exception | None:
         try:
             self._read_metrics()
             with self._reading:
+                teller.emit_events()
+                if last:
+                    self._events_sent.set()
                 teller.tell(self._progress, last=last)
         # the execution does not depend on what Prefect shows of it, whatever goes wrong there
         except Exception as e:  # noqa: BLE001
@@ -169,63 +196,68 @@ def _metrics_files(context: Context) -> list[Path]:
 class _Teller:
     """What has been told already, and so need not be told again."""
 
-    def __init__(self, context: Context, flow_run: FlowRun, metrics: MetricsReader, *, rename: bool) -> None:
+    def __init__(
+        self, context: Context, flow_run: FlowRun, metrics: MetricsReader, client: SyncPrefectClient, *, rename: bool
+    ) -> None:
         self.context = context
         self.flow_run = flow_run
         self.metrics = metrics
         self.rename = rename
         self.began = time.monotonic()
-        self.client: SyncPrefectClient | None = None
-        self.board: Board | None = None
+        self.client = client
+        self.board = Board(client, flow_run.id)
         self.tagged = False
-        self.steps = 0
+        self.emitted = 0
+        """Steps of the execution's status of which there is an event."""
+        self.shown = 0
+        """And of which the page tells."""
         self.transfers: Transfers | None = None
         self.drawn = 0
         """Records of metrics in the last picture."""
         self.draw_at = 0.0
 
-    def tell(self, progress: UploadProgress | None, *, last: bool) -> None:
-        """Tell what is new since it was told last; everything that is shown at the end, if it is the last time."""
+    def emit_events(self) -> None:
+        """An event for each status that the execution has come to since there was one last."""
         history = executions.status_history(journal_of(self.context), self.context.rid)
+        if len(history) == self.emitted:
+            return
+        summary = self._summary()
+        for number, step in list(enumerate(history))[self.emitted :]:
+            emit_status(summary, step, number)
+        self.emitted = len(history)
+
+    def tell(self, progress: UploadProgress | None, *, last: bool) -> None:
+        """Show what is new since it was shown last; everything at the end, if it is the last time."""
+        steps = self.emitted
         draw = self.metrics.measured.records > self.drawn and (last or time.monotonic() >= self.draw_at)
         transfers = read_transfers(self.context, progress, ended=last)
-        if not (last or draw or len(history) > self.steps or transfers != self.transfers or not self.tagged):
+        if not (last or draw or steps > self.shown or transfers != self.transfers or not self.tagged):
             return
-        summary = summarize_locally(self.context.address, self.context.workspace, self.context.rid)
-        if summary is None:
-            return
-        board = self._board()
+        summary = self._summary()
         if not self.tagged:
-            assert self.client is not None
             tag_flow_run(self.client, self.flow_run, summary, rename=self.rename)
             self.tagged = True
-        if last or len(history) > self.steps:
-            board.pin(shown.show_summary(summary))
+        if last or steps > self.shown:
+            self.board.pin(shown.show_summary(summary))
         if transfers is not None and transfers != self.transfers:
-            board.pin(shown.show_transfers(summary, transfers))
+            self.board.pin(shown.show_transfers(summary, transfers))
             self.transfers = transfers
         if draw:
-            self._draw(board, summary)
+            self._draw(summary)
         if last:
-            board.pin(shown.show_files(summary))
-        for number, step in list(enumerate(history))[self.steps :]:
-            emit_status(summary, step, number)
-        self.steps = len(history)
+            self.board.pin(shown.show_files(summary))
+        self.shown = steps
 
-    def close(self) -> None:
-        if self.client is not None:
-            self.client.__exit__(None, None, None)
+    def _summary(self) -> ExecutionSummary:
+        found = summarize_locally(self.context.address, self.context.workspace, self.context.rid)
+        if found is None:
+            raise LookupError("the journal of this machine does not know it any more")
+        return found
 
-    def _board(self) -> Board:
-        if self.board is None:
-            self.client = get_client(sync_client=True).__enter__()
-            self.board = Board(self.client, self.flow_run.id)
-        return self.board
-
-    def _draw(self, board: Board, summary: ExecutionSummary) -> None:
+    def _draw(self, summary: ExecutionSummary) -> None:
         """Draw the metrics; the next picture comes the later the longer the run lasts, and the longer this took."""
         began = time.monotonic()
-        board.pin(shown.show_metrics(summary, self.metrics.measured))
+        self.board.pin(shown.show_metrics(summary, self.metrics.measured))
         self.drawn = self.metrics.measured.records
         now = time.monotonic()
         self.draw_at = now + min(max(LOOK_SECONDS, 20 * (now - began), (now - self.began) / 60), SLOWEST)

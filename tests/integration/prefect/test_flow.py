@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from prefect import flow, get_client, runtime, task
@@ -20,6 +20,7 @@ from deriva_ml_prefect.ml.current import current_execution
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.values.status import ExecutionStatus
+from tests.prefect_process import wait_until
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 
@@ -35,10 +36,15 @@ def recorded(ml: DerivaML) -> Callable[..., Any]:
 
 
 def flow_run_of(rid: str) -> FlowRun:
+    tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=[f"execution:{rid}"]))
     with get_client(sync_client=True) as client:
-        tagged = FlowRunFilter(tags=FlowRunFilterTags(all_=[f"execution:{rid}"]))
-        (found,) = client.read_flow_runs(flow_run_filter=tagged, sort=FlowRunSort.START_TIME_DESC, limit=2)
-        return found
+
+        def find() -> list[FlowRun]:
+            return client.read_flow_runs(flow_run_filter=tagged, sort=FlowRunSort.START_TIME_DESC, limit=2)
+
+        # a run does not wait for its tags
+        (found,) = wait_until(find, f"a flow run with the tag execution:{rid}", 30)
+        return cast("FlowRun", found)
 
 
 def task_runs_of(run: FlowRun) -> list[TaskRun]:

@@ -50,6 +50,14 @@ def run_of(server: PrefectServer, rid: str) -> dict[str, Any]:
     return dict(run)
 
 
+def await_told(rid: str) -> None:
+    """Wait until Prefect has been told everything of an execution: the end of a run does not wait for it."""
+    for thread in threading.enumerate():
+        if thread.name == f"watch-{rid}":
+            thread.join(30)
+            assert not thread.is_alive()
+
+
 def picture_in(artifact: dict[str, Any]) -> str:
     (data,) = re.findall(r"base64,([A-Za-z0-9+/=]+)\)", artifact["data"])
     return base64.b64decode(data).decode()
@@ -71,6 +79,7 @@ def test_a_finished_execution_is_shown_whole(ml: DerivaML, server: PrefectServer
 
     train(configuration=ExecutionConfiguration(description="to be looked at"))
     (rid,) = seen
+    await_told(rid)
     run = run_of(server, rid)
     record = ml.lookup_execution(rid)
     assert set(run["tags"]) == {f"execution:{rid}", f"catalog:{ml.address}", f"workflow:{record.workflow_rid}"}
@@ -115,6 +124,7 @@ def test_inputs_are_in_the_table_and_the_events(ml: DerivaML, server: PrefectSer
 
     train(configuration=ExecutionConfiguration(datasets=[dataset[0]]))
     (rid,) = seen
+    await_told(rid)
     run = run_of(server, rid)
     table = json.loads(server.artifacts(run["id"])["files"]["data"])
     (read,) = [row for row in table if row["Role"] == "Input"]
@@ -294,6 +304,7 @@ def test_a_failure_is_shown_as_one(ml: DerivaML, server: PrefectServer) -> None:
 
     with pytest.raises(ValueError, match="the loss is not finite"):
         train()
+    await_told(seen[0])
     shown = server.artifacts(run_of(server, seen[0])["id"])
     assert "**Status:** Failed — ValueError: the loss is not finite" in shown["execution"]["data"]
     assert ">loss<" in picture_in(shown["metrics"])
@@ -383,6 +394,7 @@ def test_a_server_that_refuses_artifacts_costs_one_warning(
         temporary_settings({PREFECT_API_URL: url}),
     ):
         assert train() == 0.5
+        await_told(seen[0])
     assert said_no
     assert ml.lookup_execution(seen[0]).status is ExecutionStatus.Uploaded
     told = [record for record in caplog.records if "does not show execution" in record.getMessage()]
@@ -408,6 +420,7 @@ def test_a_server_that_is_busy_for_a_while_is_asked_again(
 
     with refusing(prefect_server, is_busy, 503) as (url, _), temporary_settings({PREFECT_API_URL: url}):
         train()
+        await_told(seen[0])
     assert len(times) == 4
     shown = server.artifacts(run_of(server, seen[0])["id"])
     assert set(shown) == {"execution", "files", "transfers", "metrics"}
@@ -425,6 +438,31 @@ def train(execution):
 
 train()
 """
+
+
+def test_a_script_that_ends_at_once_has_told_everything(ml: DerivaML, server: PrefectServer, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT.replace("outlives-its-server", named()))
+    command = [sys.executable, str(script), str(ml.address)]
+    done = subprocess.run(
+        command, env=server.environment, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    rid = done.stdout.split()[-1]
+    shown = server.artifacts(run_of(server, rid)["id"])
+    assert set(shown) == {"execution", "files", "transfers"}
+    assert "**Status:** Uploaded" in shown["execution"]["data"]
+    events = {"filter": {"resource": {"id_prefix": ["deriva-ml.execution"]}, "order": "DESC"}, "limit": 50}
+    found = wait_until(
+        lambda: [
+            e
+            for e in server.ask("/events/filter", events)["events"]
+            if e["resource"]["prefect.resource.id"].endswith(f".{rid}") and e["event"].endswith(".uploaded")
+        ],
+        "the last event",
+        30,
+    )
+    assert len(found) == 1
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def make_images() -> None:
         person.fill_in_configuration("train-again", dataset=stage.dataset, description="Train on the digits, slowly")
         failed = stage.run_deployment(write_report=False)
         (rid,) = stage.trainings()
-        person.go(f"/runs/flow-run/{failed['id']}")
+        person.go(f"/runs/flow-run/{failed['id']}?tab=Details")
         page.get_by_text("Failed").first.wait_for()
         person.photograph("failed-run")
         staged = Path(stage.execution(rid)["folder"]) / "staged" / "Execution_Asset" / "report.txt"
@@ -41,10 +41,10 @@ def make_images() -> None:
             "the run of the form",
         )
         stage.await_end(started["id"])
-        person.go(f"/runs/flow-run/{started['id']}?tab=Logs")
+        person.go(f"/runs/flow-run/{started['id']}?tab=Artifacts")
         page.get_by_text("Completed").first.wait_for()
         person.photograph("flow-run")
-        shown = stage.server.artifacts(started["id"])
+        shown = stage.artifacts(started["id"])
         page.set_viewport_size({"width": 1500, "height": 800})
         for name in ("execution", "metrics", "files"):
             person.go(f"/artifacts/artifact/{shown[name]['id']}")

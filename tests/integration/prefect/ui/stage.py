@@ -111,6 +111,16 @@ class Stage:
         found: dict[str, Any] = wait_until(ended, f"the end of flow run {run_id}")
         return found
 
+    def artifacts(self, run_id: str) -> dict[str, dict[str, Any]]:
+        """Artifacts of a flow run that has ended, when the last of them is there: they follow its end."""
+
+        def all_there() -> dict[str, dict[str, Any]] | None:
+            shown = self.server.artifacts(run_id)
+            return shown if "files" in shown else None
+
+        found: dict[str, dict[str, Any]] = wait_until(all_there, f"the artifacts of flow run {run_id}")
+        return found
+
     def execution(self, rid: str) -> dict[str, Any]:
         """What the catalog says of an execution, and where its files are staged."""
         found: dict[str, Any] = self.python(

@@ -93,7 +93,7 @@ def test_a_configuration_filled_in_by_hand_runs(stage: Stage, person: Any) -> No
 @pytest.mark.parametrize("pages", ["/v2", ""], ids=["new pages", "old pages"])
 def test_the_metrics_are_drawn(stage: Stage, person: Any, pages: str) -> None:
     run = stage.run_deployment(epochs=5)
-    shown = stage.server.artifacts(run["id"])
+    shown = stage.artifacts(run["id"])
     page = person.page
     page.goto(f"{stage.server.url}{pages}/artifacts/artifact/{shown['metrics']['id']}")
     picture = page.get_by_alt_text("loss, accuracy over step")

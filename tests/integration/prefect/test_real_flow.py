@@ -1,0 +1,195 @@
+"""What Prefect lets one do with a flow, done with a decorated one: methods, options, subflows, runners, results."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import cloudpickle
+import pytest
+from prefect import flow, task
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+from prefect.flows import Flow
+from prefect.states import Completed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from deriva_ml_prefect.blocks import ExecutionConfiguration
+from deriva_ml_prefect.decorators import deriva_execution
+from deriva_ml_prefect.ml.current import current_execution
+from deriva_ml_prefect.ml.deriva_ml import DerivaML
+from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.values.status import ExecutionStatus
+
+pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
+
+
+@pytest.fixture
+def recorded(ml: DerivaML) -> Callable[..., Any]:
+    """`deriva_execution` for the test's catalog."""
+
+    def decorate(**options: Any) -> Any:
+        return deriva_execution(
+            catalog=str(ml.address), workflow_type="Training", name=f"real-{uuid.uuid4().hex[:8]}", **options
+        )
+
+    return decorate
+
+
+def test_without_brackets(ml: DerivaML, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERIVA_ML_HOST", "embedded")
+    monkeypatch.setenv("DERIVA_ML_CATALOG", ml.catalog_id)
+
+    @deriva_execution
+    def bare(execution: Execution, number: int = 2) -> tuple[str, int]:
+        return execution.execution_rid, number
+
+    rid, number = bare(number=3)
+    assert number == 3
+    assert ml.lookup_execution(rid).status is ExecutionStatus.Uploaded
+
+
+def test_methods_and_static_methods(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    class Lab:
+        def __init__(self, factor: int) -> None:
+            self.factor = factor
+
+        @recorded()
+        def measure(self, execution: Execution, number: int) -> tuple[str, int]:
+            return execution.execution_rid, self.factor * number
+
+        @staticmethod
+        @recorded()
+        def still(number: int, execution: Execution) -> tuple[str, int]:
+            return execution.execution_rid, number
+
+    rid, number = Lab(3).measure(number=5)
+    assert number == 15
+    assert ml.lookup_execution(rid).status is ExecutionStatus.Uploaded
+    assert Lab.still(4)[1] == 4
+
+
+def test_options_given_afterwards(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    ended: list[str] = []
+    where: list[Any] = []
+
+    def remember(flow: Any, flow_run: FlowRun, state: Any) -> None:
+        ended.append(f"{flow.name} {state.name}")
+
+    @recorded()
+    def train(execution: Execution) -> str:
+        context = FlowRunContext.get()
+        assert context is not None
+        where.append(context.task_runner)
+        return execution.execution_rid
+
+    changed = train.with_options(
+        name="renamed", task_runner=ThreadPoolTaskRunner(max_workers=3), on_completion=[remember], log_prints=True
+    )
+    rid = changed()
+    assert ml.lookup_execution(rid).status is ExecutionStatus.Uploaded
+    assert ended == ["renamed Completed"]
+    # the code's own tasks go where its flow was told
+    assert where == [ThreadPoolTaskRunner(max_workers=3)]
+    train()
+    assert where[1] == ThreadPoolTaskRunner()
+
+
+def test_subflows_and_submitted_tasks_of_its_own(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    @task
+    def square(number: int) -> int:
+        current_execution().log_metrics({"square": number * number}, step=number)
+        return number * number
+
+    @flow(name="inner")
+    def inner(count: int) -> int:
+        assert current_execution().execution_rid
+        return sum(future.result() for future in [square.submit(n) for n in range(count)])
+
+    @recorded()
+    def train(execution: Execution) -> tuple[str, int]:
+        return execution.execution_rid, inner(4)
+
+    rid, total = train()
+    assert total == 14
+    assert sorted(ml.metrics_as_dataframe([rid])["square"]) == [0, 1, 4, 9]
+
+
+def test_async_code_with_tasks_and_subflows(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    @task
+    async def double(number: int) -> int:
+        await asyncio.sleep(0)
+        return 2 * number
+
+    @flow(name="inner-async")
+    async def inner(number: int) -> int:
+        assert current_execution().execution_rid
+        return await double(number) + 1
+
+    @recorded()
+    async def train(execution: Execution) -> tuple[str, list[int]]:
+        return execution.execution_rid, list(await asyncio.gather(inner(1), inner(2)))
+
+    async def whole() -> Any:
+        return await train()
+
+    rid, numbers = asyncio.run(whole())
+    assert numbers == [3, 5]
+    assert ml.lookup_execution(rid).status is ExecutionStatus.Uploaded
+
+
+def test_inside_a_plain_flow_it_is_a_subflow(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    @recorded()
+    def train(execution: Execution, number: int) -> str:
+        return execution.execution_rid
+
+    @flow(name="pipeline")
+    def pipeline() -> list[str]:
+        return [train(number=n) for n in range(2)]
+
+    rids = pipeline()
+    assert len(set(rids)) == 2
+    assert {ml.lookup_execution(rid).status for rid in rids} == {ExecutionStatus.Uploaded}
+
+
+@pytest.mark.parametrize("value", [None, 0, "", [1], {"a": (1, 2)}, b"\0"])
+def test_what_the_code_returns_comes_back(recorded: Callable[..., Any], value: Any) -> None:
+    @recorded()
+    def train() -> Any:
+        return value
+
+    assert train() == value
+
+
+def test_a_state_that_the_code_returns_is_the_end_of_the_code(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    seen: list[str] = []
+
+    @recorded()
+    def train(execution: Execution) -> Any:
+        seen.append(execution.execution_rid)
+        return Completed(message="early", data=7)
+
+    assert train() == 7
+    assert ml.lookup_execution(seen[0]).status is ExecutionStatus.Uploaded
+
+
+def test_sent_elsewhere_it_records_there(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    @recorded()
+    def train(execution: Execution, number: int = 1) -> str:
+        return execution.execution_rid
+
+    sent = cloudpickle.loads(cloudpickle.dumps(train))
+    assert isinstance(sent, Flow)
+    assert ml.lookup_execution(sent(number=2)).status is ExecutionStatus.Uploaded
+
+
+def test_variadic_parameters_and_positional_configuration_by_name(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    @recorded()
+    def train(first: int, *rest: int, execution: Execution, **more: float) -> tuple[str, Any]:
+        return execution.execution_rid, (first, rest, more)
+
+    rid, given = train(1, 2, 3, rate=0.5, configuration=ExecutionConfiguration(description="all kinds"))
+    assert given == (1, (2, 3), {"rate": 0.5})
+    assert ml.lookup_execution(rid).description == "all kinds"
