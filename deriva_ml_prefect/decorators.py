@@ -23,6 +23,7 @@ from typing import Any, TypeVar, overload
 from prefect import runtime
 from prefect.context import FlowRunContext
 from prefect.flows import Flow
+from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.hashing import file_hash
 
 from deriva_ml_prefect.blocks import DerivaCatalog, ExecutionConfiguration, find_catalog
@@ -391,7 +392,16 @@ def _run_code(plan: Plan, ml: DerivaML, context: Context, bound: inspect.BoundAr
             return settled(plan.code.fn(*bound.args, **bound.kwargs))
         # the flow around sends them
         with without_heartbeats():
-            return settled(plan.code(*bound.args, **bound.kwargs))
+            return settled(_code_of(plan)(*bound.args, **bound.kwargs))
+
+
+def _code_of(plan: Plan) -> Flow[..., Any]:
+    """The user's code as a subflow, with the task runner that `with_options` has given to the flow around it."""
+    context = FlowRunContext.get()
+    around = context.flow if context else None
+    if around is None or not is_recorded(around) or around.task_runner == ThreadPoolTaskRunner():
+        return plan.code
+    return plan.code.with_options(task_runner=around.task_runner)
 
 
 def _run_code_there(plan: Plan, catalog: DerivaCatalog, context: Context, arguments: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import ExitStack
 
 from tests.benchmarks.comparison import Comparison
@@ -9,8 +10,7 @@ from tests.benchmarks.counting import counting_proxy
 from tests.benchmarks.flow_runs import prefect_server
 from tests.benchmarks.world import World
 
-PARTS = 200
-FEW = PARTS // 10
+SIZES = (50, 100, 200)
 AT_ONCE = 2
 
 
@@ -21,6 +21,7 @@ def compare(world: World, stack: ExitStack) -> list[Comparison]:
 
     ml = world.ml
 
+    @functools.cache
     def swept(count: int) -> tuple[float, int]:
         """Requests a part, and how many of the parts did not come to Uploaded."""
         with counting_proxy(world.client.connection.port) as passed:
@@ -44,24 +45,27 @@ def compare(world: World, stack: ExitStack) -> list[Comparison]:
             asked = [request for request in passed.requests if not request.endswith("/schema")]
         return len(asked) / count, lost
 
-    many, few = world.of(PARTS), world.of(FEW)
-    return [
+    few, *more = (world.of(size) for size in SIZES)
+    asked = [
         Comparison(
             f"requests a part, in a sweep of {many} / of {few}",
-            lambda: swept(many)[0],
+            lambda many=many: swept(many)[0],
             lambda: swept(few)[0],
             1.05,
             "requests",
             rounds=1,
             warm_up=False,
-        ),
-        Comparison(
-            f"parts of a sweep of {many} that are not Uploaded",
-            lambda: float(swept(many)[1]),
-            None,
-            0,
-            "parts",
-            rounds=1,
-            warm_up=False,
-        ),
+        )
+        for many in more
     ]
+    largest = more[-1]
+    lost = Comparison(
+        f"parts of a sweep of {largest} that are not Uploaded",
+        lambda: float(swept(largest)[1]),
+        None,
+        0,
+        "parts",
+        rounds=1,
+        warm_up=False,
+    )
+    return [*asked, lost]

@@ -17,12 +17,13 @@ from prefect.blocks.core import Block
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import BlockDocumentCreate, BlockDocumentUpdate, BlockSchemaCreate
 
-from deriva_ml_prefect.blocks import DerivaCatalog, ExecutionConfiguration
+from deriva_ml_prefect.blocks import DerivaCatalog, DerivaCredentials, ExecutionConfiguration
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
 RECORDED = sorted((Path(__file__).parent / "documents").glob("*.json"))
 CLASSES: dict[str, type[Block]] = {
     "deriva-catalog": DerivaCatalog,
+    "deriva-credentials": DerivaCredentials,
     "deriva-ml-execution-configuration": ExecutionConfiguration,
 }
 
