@@ -41,8 +41,6 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLConfigurationError,
     DerivaMLValidationError,
 )
-from deriva_ml_prefect.phases.scrubbing import scrubber
-from deriva_ml_prefect.transfer.access_token import fetch_access_token
 from deriva_ml_prefect.values.address import EMBEDDED, Address, parse_address
 from deriva_ml_prefect.values.columns import refuse_nan
 from deriva_ml_prefect.values.names import ML_SCHEMA
@@ -143,6 +141,9 @@ class ExecutionConfiguration(CheckedBlock, Block, ExecutionSpec):
     @field_serializer("argv", "config_choices", "description", when_used="json")
     def _without_secrets(self, value: Any, info: FieldSerializationInfo) -> Any:
         """Prefect keeps the parameters of a flow run as JSON: there they are as the execution records them."""
+        # imported with what it knows of secrets, which takes as long as all blocks
+        from deriva_ml_prefect.phases.scrubbing import scrubber
+
         clean = scrubber(load_settings().home)
         match info.field_name:
             case "argv":
@@ -241,6 +242,9 @@ class DerivaCredentials(CheckedBlock, Block):
         if self.bearer_token is not None:
             return {"bearer-token": self.bearer_token.get_secret_value()}
         if self.refresh_token is not None:
+            # no other block needs a client, and importing it takes as long as all blocks
+            from deriva_ml_prefect.transfer.access_token import fetch_access_token
+
             token = fetch_access_token(
                 self.refresh_token.get_secret_value(), token_url=self.token_url, client_id=self.client_id
             )
