@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from deriva_ml_prefect.cli.catalog_choice import add_execution, chosen_execution
 from deriva_ml_prefect.cli.told import emit, tell_error
@@ -29,15 +28,13 @@ def define(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from deriva_ml_prefect.cli.progress import Progress
     from deriva_ml_prefect.exceptions import DerivaMLException
     from deriva_ml_prefect.pages.verification_page import render_verification, verification_document
     from deriva_ml_prefect.questions.verification.verify import verify_execution
 
     try:
         address, rid = chosen_execution(arguments)
-        with Progress(sys.stderr) as progress:
-            found = verify_execution(address, rid, content=not arguments.no_content, told=progress.told)
+        found = verify_execution(address, rid, content=not arguments.no_content)
     except DerivaMLException as e:
         tell_error(e)
         return UNKNOWN

@@ -1,7 +1,7 @@
 """Whether the catalog holds what an execution delivered: everything is read back and compared.
 
-    verify           verify_execution(address, rid, content=True, told=…) -> Verification
-    report           Verification, Difference, Unchecked, VerifyProgress: the answer, and Findings that collects it
+    verify           verify_execution(address, rid, content=True) -> Verification
+    report           Verification, Difference, Unchecked: the answer, and Findings that collects it
     execution_row    status, message, workflow, description, durations, datasets, the parent
     asset_rows       rows of assets, value by value, and their types
     asset_links      which assets the execution read and made

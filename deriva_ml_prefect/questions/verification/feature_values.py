@@ -15,7 +15,8 @@ from deriva_ml_prefect.journal import effects, files
 from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal.features import KeptRow, StagedFeature
 from deriva_ml_prefect.journal.store import Journal
-from deriva_ml_prefect.questions.verification.report import Findings, Told, VerifyProgress
+from deriva_ml_prefect.progress.meter import ROWS, Meter, showing
+from deriva_ml_prefect.questions.verification.report import Findings
 from deriva_ml_prefect.values.effects import Order
 from deriva_ml_prefect.values.records import FeatureDefinition
 from deriva_ml_prefect.values.rid import RID
@@ -24,20 +25,19 @@ _AT_ONCE = 10_000
 SENT = "Uploaded"
 
 
-def check_feature_values(
-    catalog: Catalog, journal: Journal, rid: RID, findings: Findings, told: Told | None = None
-) -> None:
+def check_feature_values(catalog: Catalog, journal: Journal, rid: RID, findings: Findings) -> None:
     """Compare the values of every feature that the execution staged; values of other features should not be there."""
     staged = {item.feature_table: item for item in journal_features.summarize(journal, rid)}
     by_path = _assets_by_path(journal, rid) if staged else {}
     total = sum(item.rows.get(SENT, 0) for item in staged.values())
-    for item in staged.values():
-        try:
-            feature = features.lookup_feature(catalog, item.target_table, item.feature_name)
-        except DerivaMLNotFoundError:
-            findings.differs(f"Feature {item.feature_table}", "table", expected=item.feature_table, found=None)
-            continue
-        _Feature(catalog, journal, rid, item, feature, by_path, findings).check(told, total)
+    with showing("Comparing values", total=total, unit=ROWS) as meter:
+        for item in staged.values():
+            try:
+                feature = features.lookup_feature(catalog, item.target_table, item.feature_name)
+            except DerivaMLNotFoundError:
+                findings.differs(f"Feature {item.feature_table}", "table", expected=item.feature_table, found=None)
+                continue
+            _Feature(catalog, journal, rid, item, feature, by_path, findings).check(meter)
     for other, count in count_values(catalog, rid):
         if f"{other.schema}.{other.table}" not in staged:
             findings.differs(f"Feature {other.name} of {other.target_table}", "values", expected=0, found=count)
@@ -93,14 +93,13 @@ class _Feature:
         self.met = bytearray(len(self.ids))
         self.found = 0
 
-    def check(self, told: Told | None, total: int) -> None:
+    def check(self, meter: Meter) -> None:
         where = (
             f"{table_name(self.feature.schema, self.feature.table)}/{equals(self.feature.execution_column, self.rid)}"
         )
         for page in iterate_rows(self.catalog, where, at_once=_AT_ONCE):
             self._check_page(page)
-            if told:
-                told(VerifyProgress("values", self.findings.checked["feature values"], total))
+            meter.advance(len(page))
         if self.found < self.staged.rows.get(SENT, 0):
             self._name_missing()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -51,21 +51,6 @@ class Unchecked:
 
     def __str__(self) -> str:
         return f"{self.subject}: not checked, {self.reason}"
-
-
-@dataclass(frozen=True)
-class VerifyProgress:
-    """Where a verification stands."""
-
-    phase: str
-    """`rows`, `values` or `objects`."""
-    done: int
-    total: int
-    bytes_done: int = 0
-    bytes_total: int = 0
-
-
-Told = Callable[[VerifyProgress], None]
 
 
 @dataclass(frozen=True)

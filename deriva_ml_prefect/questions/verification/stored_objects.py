@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from deriva_ml_prefect.catalog.connection import Catalog
@@ -15,7 +14,8 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLNotFoundError,
     DerivaMLValidationError,
 )
-from deriva_ml_prefect.questions.verification.report import Findings, Told, VerifyProgress
+from deriva_ml_prefect.progress.meter import showing
+from deriva_ml_prefect.questions.verification.report import Findings
 from deriva_ml_prefect.transfer.parallel import Outcome, run_parallel
 
 _BYTES_OF_A_REQUEST = 65_536
@@ -36,24 +36,24 @@ Seen = tuple[int, str] | None
 """Length and MD5 of what the store has; None: there is no such object."""
 
 
-def check_objects(
-    catalog: Catalog, due: Iterable[DueObject], findings: Findings, *, content: bool, told: Told | None = None
-) -> None:
+def check_objects(catalog: Catalog, due: Iterable[DueObject], findings: Findings, *, content: bool) -> None:
     """Read every object, or with `content` off ask the store for its length and MD5; each object once."""
     jobs = list({item.url: item for item in due}.values())
-    counting = _Counting(jobs, told, content=content)
+    size = sum(item.length for item in jobs)
+    what = "Reading objects" if content else "Asking for objects"
+    with showing(what, total=size, items=len(jobs)) as meter:
 
-    def look(item: DueObject) -> Seen:
-        seen = _read(catalog, item, counting) if content else _ask(catalog, item)
-        counting.finished()
-        return seen
+        def look(item: DueObject) -> Seen:
+            seen = _read(catalog, item, meter.advance) if content else _ask(catalog, item)
+            meter.advance(0 if content else item.length, items=1)
+            return seen
 
-    outcomes = run_parallel(
-        jobs,
-        look,
-        overloads=lambda: catalog.client.overloads,
-        work=lambda item: 1 + (item.length / _BYTES_OF_A_REQUEST if content else 0),
-    )
+        outcomes = run_parallel(
+            jobs,
+            look,
+            overloads=lambda: catalog.client.overloads,
+            work=lambda item: 1 + (item.length / _BYTES_OF_A_REQUEST if content else 0),
+        )
     for outcome in outcomes:
         _judge(outcome, findings, content=content)
 
@@ -88,9 +88,9 @@ def _ask(catalog: Catalog, item: DueObject) -> Seen:
     return None if facts is None else (facts.length, facts.md5_hex)
 
 
-def _read(catalog: Catalog, item: DueObject, counting: _Counting) -> Seen:
+def _read(catalog: Catalog, item: DueObject, came: Callable[[int], None]) -> Seen:
     try:
-        return read_object(catalog, item.url, progress=counting.came)
+        return read_object(catalog, item.url, progress=came)
     except (DerivaMLNotFoundError, DerivaMLCatalogConflict):
         return None
     except DerivaMLDataError as e:
@@ -98,29 +98,3 @@ def _read(catalog: Catalog, item: DueObject, counting: _Counting) -> Seen:
         if object_facts(catalog, item.url) is None:
             return None
         raise e
-
-
-class _Counting:
-    """Tells how far the reading is; used by many threads."""
-
-    def __init__(self, jobs: list[DueObject], told: Told | None, *, content: bool) -> None:
-        self.told = told
-        self.total = len(jobs)
-        self.bytes_total = sum(item.length for item in jobs) if content else 0
-        self.done = 0
-        self.bytes_done = 0
-        self.lock = threading.Lock()
-
-    def came(self, size: int) -> None:
-        with self.lock:
-            self.bytes_done += size
-            self._tell()
-
-    def finished(self) -> None:
-        with self.lock:
-            self.done += 1
-            self._tell()
-
-    def _tell(self) -> None:
-        if self.told:
-            self.told(VerifyProgress("objects", self.done, self.total, self.bytes_done, self.bytes_total))

@@ -19,7 +19,7 @@ from deriva_ml_prefect.questions.verification.asset_rows import (
 )
 from deriva_ml_prefect.questions.verification.execution_row import check_execution_row, read_both
 from deriva_ml_prefect.questions.verification.feature_values import check_feature_values, count_values
-from deriva_ml_prefect.questions.verification.report import Against, Findings, Told, Verification, VerifyProgress
+from deriva_ml_prefect.questions.verification.report import Against, Findings, Verification
 from deriva_ml_prefect.questions.verification.run_record import (
     check_record_against_rows,
     check_run_record,
@@ -33,10 +33,8 @@ from deriva_ml_prefect.values.rid import RID, check_rid
 from deriva_ml_prefect.values.run_record import run_record_name
 from deriva_ml_prefect.values.status import ExecutionStatus
 
-_ROWS_AT_ONCE = 1_000
 
-
-def verify_execution(address: Address, rid: RID, *, content: bool = True, told: Told | None = None) -> Verification:
+def verify_execution(address: Address, rid: RID, *, content: bool = True) -> Verification:
     """Compare everything of an execution with its receipts, or without a journal the rows with the objects.
 
     `content` False takes the store's word for the MD5 of objects instead of reading gigabytes. What is staged and not
@@ -57,8 +55,8 @@ def verify_execution(address: Address, rid: RID, *, content: bool = True, told: 
         due = list(_without_journal(catalog, record, findings))
     else:
         against = Against.receipts
-        due = list(_with_journal(catalog, journal, rid, findings, told))
-    check_objects(catalog, due, findings, content=content, told=told)
+        due = list(_with_journal(catalog, journal, rid, findings))
+    check_objects(catalog, due, findings, content=content)
     return Verification(
         address,
         rid,
@@ -81,20 +79,15 @@ def _journal_of(address: Address, rid: RID) -> Journal | None:
     return journal if executions.read_execution(journal, rid) is not None else None
 
 
-def _with_journal(
-    catalog: Catalog, journal: Journal, rid: RID, findings: Findings, told: Told | None
-) -> Iterator[DueObject]:
+def _with_journal(catalog: Catalog, journal: Journal, rid: RID, findings: Findings) -> Iterator[DueObject]:
     entry, record = read_both(catalog, journal, rid)
     _check_waiting(journal, entry, findings)
     check_execution_row(catalog, journal, entry, record, findings)
-    for number, item in enumerate(check_asset_rows(catalog, journal, rid, findings), 1):
-        if told and number % _ROWS_AT_ONCE == 0:
-            told(VerifyProgress("rows", number, number))
-        yield item
+    yield from check_asset_rows(catalog, journal, rid, findings)
     yield from objects_without_row(journal, rid)
     check_asset_types(catalog, journal, rid, findings)
     check_asset_links(catalog, journal, entry, findings)
-    check_feature_values(catalog, journal, rid, findings, told)
+    check_feature_values(catalog, journal, rid, findings)
     check_run_record(catalog, journal, entry, findings)
 
 

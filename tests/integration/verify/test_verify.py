@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from deriva_ml_prefect.catalog.rows import delete_rows, get_rows, insert_rows, u
 from deriva_ml_prefect.exceptions import DerivaMLNotFoundError, DerivaMLValidationError
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
-from deriva_ml_prefect.questions.verification import feature_values, report
-from deriva_ml_prefect.questions.verification.report import Against, Verification, VerifyProgress
+from deriva_ml_prefect.progress.meter import BYTES, Meter
+from deriva_ml_prefect.questions.verification import feature_values, report, stored_objects
+from deriva_ml_prefect.questions.verification.report import Against, Verification
 from deriva_ml_prefect.questions.verification.verify import verify_execution
 
 
@@ -294,13 +296,28 @@ def test_execution_that_nobody_knows(ml: DerivaML) -> None:
         ml.verify_execution("no rid")
 
 
-def test_progress_is_told(uploaded: Execution) -> None:
-    told: list[VerifyProgress] = []
-    verify_execution(uploaded.context.address, uploaded.execution_rid, told=told.append)
-    last = told[-1]
-    assert (last.phase, last.done, last.total) == ("objects", 8, 8)
-    assert last.bytes_done == last.bytes_total > 0
-    assert any(item.phase == "values" for item in told)
+def test_progress_is_shown(uploaded: Execution, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[str, Any]] = []
+
+    @contextlib.contextmanager
+    def record(what: str, **values: Any) -> Iterator[Meter]:
+        meter = Meter(what, values["total"], values.get("unit", BYTES), values.get("items", 0))
+        yield meter
+        shown.append((what, meter.standing()))
+
+    monkeypatch.setattr(stored_objects, "showing", record)
+    monkeypatch.setattr(feature_values, "showing", record)
+    verify_execution(uploaded.context.address, uploaded.execution_rid)
+    verify_execution(uploaded.context.address, uploaded.execution_rid, content=False)
+    assert [what for what, _ in shown] == [
+        "Comparing values",
+        "Reading objects",
+        "Comparing values",
+        "Asking for objects",
+    ]
+    for _, standing in shown:
+        assert standing.done == standing.total > 0
+    assert [standing.items for _, standing in shown] == [0, 8, 0, 8]
 
 
 def test_many_differences_are_counted(
