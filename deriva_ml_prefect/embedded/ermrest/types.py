@@ -34,7 +34,7 @@ QUOTED_EMPTY: Final = "\0"
 
 
 class Absent:
-    """Type of ABSENT: the input row has no such key. Null for every type; for json types unlike an explicit null."""
+    """Type of ABSENT: the input row has no such key. That is null, for json types too, and [] for arrays."""
 
 
 ABSENT: Final = Absent()
@@ -302,13 +302,14 @@ def _refusal(column: Column, error: ValueError) -> BadRequest:
 
 
 def cast_json_column(column: Column, values: Sequence[Any]) -> Sequence[Stored]:
-    """Stored forms of one column of a JSON body; ABSENT among them is null."""
+    """Stored forms of one column of a JSON body."""
     kind = column.type
     if is_json(kind):
         return [None if value is ABSENT else json_text(value) for value in values]
     kinds = set(map(type, values))
     if Absent in kinds:
-        values = [None if value is ABSENT else value for value in values]
+        absent: Any = [] if kind.is_array else None
+        values = [absent if value is ABSENT else value for value in values]
         kinds = kinds - {Absent} | {type(None)}
     if kind.is_array:
         return [None if value is None else _cast_json_array(column, value) for value in values]

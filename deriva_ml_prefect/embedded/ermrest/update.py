@@ -97,9 +97,9 @@ def resolve_update(table: Table, tree: DataRequest) -> Update:
     if not targets:
         raise BadRequest("An update names its keys, a semicolon, and the columns that it changes.")
     names = [name for name, _ in (*keys, *targets)]
-    changed = [column.name for _, column in targets]
-    if len(set(names)) != len(names) or len(set(changed)) != len(changed):
-        raise BadRequest("An update names a column of the body, or a column to change, twice.")
+    for given in (names, [column.name for _, column in keys], [column.name for _, column in targets]):
+        if len(set(given)) != len(given):
+            raise BadRequest("An update names a column of the body, a key, or a column to change, twice.")
     return Update(table, keys, targets)
 
 

@@ -184,7 +184,8 @@ def test_deep_and_broad_requests_that_are_answered(filled: Any) -> None:
 
 def test_a_plain_column_of_a_group_is_its_first_value_that_is_not_null(catalog: Any) -> None:
     catalog.make_table("T", {"id": "int4!", "g": "text", "v": "float8", "a": "text[]"}, [["id"]])
-    catalog.insert("T", {"id": 1, "g": "x"}, {"id": 2, "g": "x", "v": 0.1, "a": ["p"]}, {"id": 3, "g": "y", "v": 2})
+    none = {"id": 1, "g": "x", "v": None, "a": None}
+    catalog.insert("T", none, {"id": 2, "g": "x", "v": 0.1, "a": ["p"]}, {"id": 3, "g": "y", "v": 2, "a": None})
     found = catalog.rows("/attributegroup/S:T/g;v,a@sort(g)")
     assert found == [{"g": "x", "v": 0.1, "a": ["p"]}, {"g": "y", "v": 2, "a": None}]
 
@@ -204,3 +205,28 @@ def test_rows_of_defaults_only_are_refused_not_lost(catalog: Any) -> None:
     catalog.make_table("D", {"name": "text"}, [])
     assert catalog.send("POST", "/entity/S:D?defaults=name", json=[{}, {}]).status_code == 409
     assert len(catalog.send("POST", "/entity/S:D", json=[{}, {"name": None}]).json()) == 2
+
+
+@pytest.mark.parametrize("form", ["application/json", "application/x-json-stream"])
+def test_an_array_that_a_row_does_not_name_is_empty_all_else_is_null(catalog: Any, form: str) -> None:
+    """As ERMrest reads its bodies: the members of no array are none, while a null stays null."""
+    catalog.make_table("T", COLUMNS, [["id"]])
+    rows: list[dict[str, Any]] = [{"id": 1}, {"id": 2, "a": None, "n": None}]
+    many = "".join(json.dumps(row) + "\n" for row in rows)
+    body = json.dumps(rows) if form == "application/json" else many
+    stored = catalog.send("POST", "/entity/S:T", content=body.encode(), headers={"content-type": form})
+    assert stored.status_code == 200, stored.text
+    blank = dict.fromkeys(COLUMNS)
+    names = ",".join(COLUMNS)
+    assert catalog.rows(f"/attribute/S:T/{names}@sort(id)") == [
+        blank | {"id": 1, "a": [], "n": []},
+        blank | {"id": 2},
+    ]
+    changed = catalog.send("PUT", "/attributegroup/S:T/id;n,t", json=[{"id": 2}])
+    assert changed.json() == [{"id": 2, "n": [], "t": None}]
+
+
+@pytest.mark.parametrize("request_path", ["id,other:=id;t", "id;a:=t,b:=t", "id;t,t", "t,t:=id;i"])
+def test_an_update_names_each_column_once(filled: Any, request_path: str) -> None:
+    body = [{"id": 1, "other": 1, "t": "x", "a": "x", "b": "x", "i": 1}]
+    assert filled.send("PUT", f"/attributegroup/S:T/{request_path}", json=body).status_code == 400
