@@ -171,8 +171,7 @@ def answer_upsert(catalog: Catalog, tree: DataRequest, options: Options, request
             refuse_equal_rows(change, rows, len(update.keys))
             matched = match_rows(change, update, rows)
             before = last_row(writing.connection, table)
-            if update.targets:
-                update_rows(change, table, matched, _targets(update))
+            update_rows(change, table, matched, _targets(update))
             insert_missing(change, insertion, update, rows, matched)
             check_inserted(change, insertion, before)
             form = negotiate(request, options, in_form)
@@ -212,7 +211,7 @@ def _render_upsert(
 ) -> Iterable[bytes]:
     table = update.table
     changed = _changed_query(update, matched)
-    if not update.targets or connection.execute(f"SELECT 1 FROM {matched} LIMIT 1").fetchone() is None:
+    if connection.execute(f"SELECT 1 FROM {matched} LIMIT 1").fetchone() is None:
         return render_inserted(connection, table, before, form)
     if form == CSV:
         return _render_upsert_csv(connection, update, matched, before)

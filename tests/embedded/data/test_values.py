@@ -230,3 +230,13 @@ def test_an_array_that_a_row_does_not_name_is_empty_all_else_is_null(catalog: An
 def test_an_update_names_each_column_once(filled: Any, request_path: str) -> None:
     body = [{"id": 1, "other": 1, "t": "x", "a": "x", "b": "x", "i": 1}]
     assert filled.send("PUT", f"/attributegroup/S:T/{request_path}", json=body).status_code == 400
+
+
+def test_put_to_a_table_of_keys_alone_answers_the_rows_that_were_there(catalog: Any) -> None:
+    """They have nothing to change but their RMT, and that changes."""
+    catalog.make_table("K", {"a": "int4!", "b": "text!"}, [["a"], ["b"]])
+    catalog.insert("K", {"a": 1, "b": "x"}, {"a": 2, "b": "y"})
+    rows = catalog.send("PUT", "/entity/S:K", json=[{"a": 1, "b": "x"}, {"a": 3, "b": "z"}, {"a": 2, "b": "z"}]).json()
+    assert [(row["a"], row["b"], "RID" in row) for row in rows] == [(1, "x", False), (3, "z", True)]
+    moved = [row["RCT"] != row["RMT"] for row in catalog.rows("/entity/S:K@sort(a)")]
+    assert moved == [True, False, False]
