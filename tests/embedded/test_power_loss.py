@@ -12,21 +12,23 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import httpx
 import pytest
-from deriva.core.ermrest_model import Column, Table, builtin_types
+from deriva.core.ermrest_model import Column, Key, Table, builtin_types
 
 from deriva_ml_prefect.embedded.authn import read_tokens
 from deriva_ml_prefect.embedded.check import check_folder
 from tests.faults.shim import Layer, Recording, begin, build, environment
 
-ROUNDS = 8
+ROUNDS = 4
+CHANGES = 21
 SAMPLE = "/ermrest/catalog/1/entity/S:Sample"
 
 
@@ -38,6 +40,8 @@ class Promise:
     rows: int
     objects: dict[str, str] = field(default_factory=dict)
     """Versioned path → MD5."""
+    facts: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Path → status and text of the answer to its GET."""
 
 
 @contextmanager
@@ -67,11 +71,23 @@ def live(client: httpx.Client, recording: Recording) -> list[Promise]:
     """Some writes of each kind; after each answer, what has been promised by then."""
     promises: list[Promise] = []
     objects: dict[str, str] = {}
+    facts: dict[str, tuple[int, str]] = {}
     rows = 0
 
     def promised(answer: httpx.Response) -> httpx.Response:
         answer.raise_for_status()
-        promises.append(Promise(recording.mark(), rows, dict(objects)))
+        promises.append(Promise(recording.mark(), rows, dict(objects), dict(facts)))
+        return answer
+
+    def changed(path: str, method: str, asked: str, **values: Any) -> httpx.Response:
+        """Ask for a change whose result is what `path` answers from then on; what is known by now is read after it."""
+        answer = client.request(method, asked, **values)
+        answer.raise_for_status()
+        mark = recording.mark()
+        for known in {**facts, path: None}:
+            found = client.get(known)
+            facts[known] = (found.status_code, found.text)
+        promises.append(Promise(mark, rows, dict(objects), dict(facts)))
         return answer
 
     client.post("/ermrest/catalog").raise_for_status()
@@ -88,7 +104,50 @@ def live(client: httpx.Client, recording: Recording) -> list[Promise]:
         answer = client.put(f"/hatrac/store/object_{number % 3}", content=content)
         objects[answer.text.strip()] = hashlib.md5(content, usedforsecurity=False).hexdigest()
         promised(answer)
+    change_everything(client, changed)
     return promises
+
+
+def change_everything(client: httpx.Client, changed: Callable[..., httpx.Response]) -> None:
+    """One change of each other kind.
+
+    The model, its annotations and ACLs, rows and their past, leases, catalogs, what Hatrac knows beside the bytes, and
+    an upload in chunks.
+    """
+    catalog, plain = "/ermrest/catalog/1", {"content-type": "text/plain"}
+    note = f"{catalog}/schema/S/annotation/note"
+    changed(note, "PUT", note, json={"a": 1})
+    changed(f"{catalog}/acl/select", "PUT", f"{catalog}/acl/select", json=["https://embedded.deriva/reader"])
+    other = Table.define("Other", [Column.define("n", builtin_types.int4)], [Key.define(["n"])])
+    changed(f"{catalog}/schema/S/table/Other", "POST", f"{catalog}/schema/S/table", json=other)
+    column = {"name": "added", "type": {"typename": "text"}}
+    changed(f"{catalog}/schema/S/table/Other", "POST", f"{catalog}/schema/S/table/Other/column", json=column)
+    all_rows = f"{catalog}/attribute/S:Other/n,added@sort(n)"
+    changed(all_rows, "POST", f"{catalog}/entity/S:Other", json=[{"n": 1}, {"n": 2}, {"n": 3}])
+    snapshot = client.get(catalog).json()["snaptime"]
+    past = all_rows.replace(catalog, f"{catalog}@{snapshot}")
+    changed(past, "PUT", f"{catalog}/attributegroup/S:Other/n;added", json=[{"n": 1, "added": "later"}])
+    changed(all_rows, "DELETE", f"{catalog}/entity/S:Other/n=2")
+    changed(all_rows, "PUT", f"{catalog}/entity/S:Other", json=[{"n": 3, "added": "put"}, {"n": 4, "added": "new"}])
+    leases = f"{catalog}/entity/public:ERMrest_RID_Lease"
+    changed(leases, "POST", leases, json=[{"ID": "lease"}])
+    changed("/ermrest/catalog/2/acl/owner", "POST", "/ermrest/catalog", json={"annotations": {"a": "b"}})
+    changed("/ermrest/catalog/2", "DELETE", "/ermrest/catalog/2")
+    changed("/ermrest/alias/named", "POST", "/ermrest/alias", json={"id": "named", "alias_target": "1"})
+    about = "/hatrac/store/object_0;metadata/content-type"
+    changed(about, "PUT", about, content=b"text/x-log", headers=plain)
+    readers = "/hatrac/store;acl/subtree-read"
+    changed(readers, "PUT", readers, json=["https://embedded.deriva/reader"])
+    order = {"chunk-length": 3, "content-length": 5}
+    jobs = "/hatrac/store/chunked;upload"
+    job = changed(jobs, "POST", jobs, json=order).text.strip()
+    for position, piece in enumerate((b"abc", b"de")):
+        changed(job, "PUT", f"{job}/{position}", content=piece)
+    changed("/hatrac/store/chunked", "POST", job)
+    command = {"command": "rename_from", "source_name": "/store/chunked"}
+    changed("/hatrac/store/renamed", "POST", "/hatrac/store/renamed", json=command)
+    changed("/hatrac/store/extra", "PUT", "/hatrac/store/extra", content=b"x")
+    changed("/hatrac/store/extra", "DELETE", "/hatrac/store/extra")
 
 
 def lost(client: httpx.Client, promise: Promise) -> list[str]:
@@ -102,6 +161,10 @@ def lost(client: httpx.Client, promise: Promise) -> list[str]:
         there = hashlib.md5(answer.content, usedforsecurity=False).hexdigest()
         if answer.status_code != 200 or there != md5:
             found.append(f"{path} is {answer.status_code} with MD5 {there}")
+    for path, (status, text) in promise.facts.items():
+        answer = client.get(path)
+        if (answer.status_code, answer.text) != (status, text):
+            found.append(f"{path} is {answer.status_code} {answer.text[:300]!r}, not {status} {text[:300]!r}")
     return found
 
 
@@ -123,7 +186,7 @@ def recorded(tmp_path: Path, library: Path, *, drop_fsync: int | None = None) ->
 @pytest.mark.slow
 def test_what_was_answered_survives_a_loss_of_power(tmp_path: Path, library: Path) -> None:
     recording, promises = recorded(tmp_path, library)
-    assert len(promises) == 2 * ROUNDS + 2
+    assert len(promises) == 2 * ROUNDS + 2 + CHANGES
     for number, promise in enumerate(promises):
         # strictly at one moment, with luck at the next
         keep = Random(number) if number % 2 else None
@@ -140,4 +203,6 @@ def test_a_server_that_did_not_fsync_would_be_caught(tmp_path: Path, library: Pa
     folder = recording.replay(tmp_path / "after", upto=promises[-1].mark)
     with served(folder, tmp_path / "stderr") as client:
         found = lost(client, promises[-1])
-    assert len(found) == 1 + ROUNDS
+    assert f"{promises[-1].rows} rows were promised" in found[0]
+    assert sum("with MD5" in one for one in found) == ROUNDS
+    assert len(found) > 1 + ROUNDS + 10
