@@ -35,6 +35,14 @@ SMALL_BODY = 256 * 1024
 STALL_SECONDS = 120.0
 THREADS = 40
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+GUARDS = (
+    # an object may be a web page: its scripts run as those of nobody's origin, without cookies and without our answers
+    (b"content-security-policy", b"sandbox allow-scripts allow-popups allow-downloads"),
+    (b"x-content-type-options", b"nosniff"),
+    # cookies know no ports, so a page of another program on this machine is of the same site as ours
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+"""Headers of every answer, for browsers."""
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -209,6 +217,7 @@ class App:
         send: Send,
     ) -> None:
         head = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
+        head += GUARDS
         length = response.length
         if length is None and done and not (pieces is not None and method == "HEAD"):
             length = len(first)

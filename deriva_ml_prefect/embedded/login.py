@@ -129,6 +129,8 @@ def take_login(logins: Logins, request: Request) -> Response:
     """GET /authn/login: the cookie for the code, and on to `next`, a path of this server."""
     if request.method != "GET":  # HEAD too: whoever looks ahead at a link must not use up its code
         raise MethodNotAllowed("A browser logs in by GET of /authn/login.")
+    if request.headers.get("sec-fetch-site") == "cross-site":
+        raise Forbidden("A page of another site may not log a browser in: open the address by hand.")
     asked = parse_qs(request.query, keep_blank_values=True, max_num_fields=10)
     target = asked.get("next", ["/authn/session"])[0]
     if not target.startswith("/") or target.startswith("//") or not target.isprintable() or "\\" in target:
