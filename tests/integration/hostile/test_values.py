@@ -27,6 +27,8 @@ COLUMNS = {
     "Time": "timestamptz",
     "Local": "timestamp",
     "Facts": "jsonb",
+    "Words": "text[]",
+    "Numbers": "int8[]",
 }
 
 CARRIED: dict[str, tuple[str, Any]] = {
@@ -63,6 +65,10 @@ CARRIED: dict[str, tuple[str, Any]] = {
     "minus zero": ("Real", -0.0),
     "False": ("Flag", False),
     "leap day": ("Day", "2024-02-29"),
+    "array of commas and quotes": ("Words", ["a,b", 'c"d', "{e}", "f\\g", "", "NULL", " h ", "i\nj", "it's"]),
+    "array with a null": ("Words", ["a", None, "NULL"]),
+    "empty array": ("Words", []),
+    "array of numbers": ("Numbers", [2**63 - 1, -(2**63), 0]),
     "JSON": ("Facts", {"a": ["b,c", 'd"e', "", None, True, {"f": "NULL"}]}),
 }
 
@@ -70,6 +76,11 @@ REFUSED: dict[str, tuple[str, Any]] = {
     "NaN": ("Real", math.nan),
     "infinity": ("Real", math.inf),
     "minus infinity": ("Real", -math.inf),
+    "text for an array": ("Words", "a,b"),
+    "number among texts": ("Words", ["a", 7]),
+    "2^63 in an array": ("Numbers", [2**63]),
+    "truth value in an array": ("Numbers", [True]),
+    "NUL in an array": ("Words", ["a\0b"]),
     "NaN in JSON": ("Facts", {"a": [math.nan]}),
     "2^31": ("Small", 2**31),
     "2^63": ("Large", 2**63),
@@ -97,12 +108,17 @@ REFUSED: dict[str, tuple[str, Any]] = {
 }
 
 
+def _type(name: str) -> dict[str, Any]:
+    base = name.removesuffix("[]")
+    return {"typename": name} if base == name else {"typename": name, "is_array": True, "base_type": {"typename": base}}
+
+
 @pytest.fixture
 def tables(ml: DerivaML) -> Iterator[None]:
     """An asset table and a feature with a column of every kind, made once in the catalog that tests share."""
     if "Odd" not in ml.model.schemas["lab"].tables:
         columns: list[Any] = [
-            {"name": name, "type": {"typename": typename}, "nullok": True, "default": None, "comment": None}
+            {"name": name, "type": _type(typename), "nullok": True, "default": None, "comment": None}
             for name, typename in COLUMNS.items()
         ]
         ml.create_asset("Odd", columns)

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -269,3 +270,30 @@ def test_every_write_of_an_owner_that_is_none_any_more_is_refused(journal: Journ
     assert (entry.facts, entry.status, entry.user_code) == ({"mine": True}, ExecutionStatus.Created, "idle")
     merge_facts(journal, "1-B", {"other": True})
     ownership.release(folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere looking takes the lock for a moment")
+def test_looking_takes_nothing(journal: Journal, tmp_path: Path, fork: Fork, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead run that others look at all the time is dead each time, and can be taken at any moment."""
+    folder, taken, done = tmp_path / "1-A", tmp_path / "taken", tmp_path / "done"
+    ownership.take(journal, folder, "1-A")
+    ownership.release(folder)
+
+    def look() -> None:
+        while not done.exists():
+            owner = ownership.owner_of(folder)
+            assert owner is not None
+            assert taken.exists() or not owner.alive
+
+    lookers = [fork(look) for _ in range(3)]
+    monkeypatch.setattr(ownership, "_PAUSES", (0,))
+    for _ in range(200):
+        owner = ownership.owner_of(folder)
+        assert owner is not None
+        assert not owner.alive
+    taken.touch()
+    for _ in range(50):
+        ownership.take(journal, folder, "1-A")
+        ownership.release(folder)
+    done.touch()
+    assert [looker.wait() for looker in lookers] == [0, 0, 0]
