@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,17 @@ class StagedFile:
     error: str | None = None
     created_at: str = ""
     updated_at: str = ""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """What is known of a file whose bytes are final."""
+
+    key: str
+    length: int
+    md5: str
+    modified_ns: int
+    inode: int
 
 
 def _file(row: sqlite3.Row) -> StagedFile:
@@ -107,11 +118,10 @@ def describe_file(
     )
 
 
-def seal_file(journal: Journal, rid: RID, key: str, *, length: int, md5: str, modified_ns: int, inode: int) -> None:
-    """Record that the bytes are final."""
-    journal.write(
-        "seal_asset", execution_rid=rid, key=key, length=length, md5=md5, modified_ns=modified_ns, inode=inode
-    )
+def seal_files(journal: Journal, rid: RID, sealed: Iterable[Sealed]) -> None:
+    """Record that the bytes are final, durable on return."""
+    moment = now()
+    journal.write_many("seal_asset", ({"execution_rid": rid, "now": moment, **vars(seal)} for seal in sealed))
 
 
 def mark_uploaded(journal: Journal, rid: RID, uploaded: Mapping[str, tuple[str, RID]]) -> None:

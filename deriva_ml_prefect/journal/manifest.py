@@ -2,8 +2,9 @@
 
 The document is `{"version": 2, "execution_rid": …, "assets": {key: {…}}}`, each asset on a line of its own. A new
 entry is put in place of the closing line by one write, so that registering costs the same however many there are; a
-changed entry rewrites the document under a temporary name. Both are on the disk before the function returns. The
-journal is the truth: a torn document is made anew from it.
+changed entry rewrites the document under a temporary name. What is written here outlives the process. The journal is
+the truth and is on the disk before: a document that a loss of power has torn, or that lacks the last entries, is made
+anew from it when the execution is resumed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ def append_entry(folder: Path, rid: RID, file: StagedFile) -> None:
         empty = os.pread(descriptor, 1, at - 1) == b"{"
         line = ("" if empty else ",") + "\n" + _line(file)
         os.pwrite(descriptor, line.encode() + _END, at)
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -59,6 +59,18 @@ def rewrite(folder: Path, rid: RID, files: Iterable[StagedFile]) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@naming_disk_errors()
+def sync(folder: Path) -> None:
+    """Have on the disk what was appended."""
+    path = folder / FILE_NAME
+    if path.exists():
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.record import write_run_record
+from deriva_ml_prefect.phases.seal import seal_file
 from deriva_ml_prefect.phases.send import UploadOptions
-from deriva_ml_prefect.phases.stage import forget_staged_bytes, seal_file
+from deriva_ml_prefect.phases.stage import forget_staged_bytes
 from deriva_ml_prefect.phases.upload import upload_files
 from deriva_ml_prefect.values.durations import format_duration, measured_seconds
 from deriva_ml_prefect.values.effects import EffectState

@@ -14,8 +14,9 @@ from deriva_ml_prefect.journal.files import StagedFile, read_file
 from deriva_ml_prefect.phases.checkpoint import continued_from
 from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
 from deriva_ml_prefect.phases.scrubbing import scrubber
+from deriva_ml_prefect.phases.seal import seal_file
 from deriva_ml_prefect.phases.send import UploadOptions
-from deriva_ml_prefect.phases.stage import Registration, seal_file, write_output
+from deriva_ml_prefect.phases.stage import Registration, write_output
 from deriva_ml_prefect.phases.upload import upload_files
 from deriva_ml_prefect.provenance.environment import environment_snapshot
 from deriva_ml_prefect.provenance.lockfile import find_lockfile

@@ -12,7 +12,7 @@ from deriva_ml_prefect.journal import executions
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.context import Context, check_writable, entry_of, journal_of, writer_elsewhere
 from deriva_ml_prefect.phases.remind import tell_of_unregistered
-from deriva_ml_prefect.phases.stage import seal_outputs
+from deriva_ml_prefect.phases.seal import seal_outputs
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
 T = TypeVar("T")

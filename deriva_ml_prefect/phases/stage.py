@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,8 +29,8 @@ from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, entry_of, journal_of
 from deriva_ml_prefect.phases.heartbeat import hold
 from deriva_ml_prefect.phases.scrubbing import clean_prose
-from deriva_ml_prefect.progress.meter import showing
-from deriva_ml_prefect.transfer.hashing import copy_and_hash, hash_file
+from deriva_ml_prefect.phases.seal import check_regular, sealing
+from deriva_ml_prefect.transfer.hashing import copy_and_hash
 from deriva_ml_prefect.values.columns import check_of, check_text, check_value
 from deriva_ml_prefect.values.names import MLVocab
 from deriva_ml_prefect.values.objects import check_filename
@@ -75,7 +74,7 @@ def register_file(context: Context, request: Registration) -> StagedFile:
             f"There is no file {request.file_name}. Give the path of an existing file, or a bare name for a new one."
         )
     if exists:
-        _check_regular(source)
+        check_regular(source)
     target = context.staged / table.name / name
     target.parent.mkdir(parents=True, exist_ok=True)
     file = StagedFile(
@@ -132,7 +131,7 @@ def _check_open(context: Context) -> None:
 
 def _place(file: StagedFile, source: Path) -> StagedFile:
     """Put an existing file under its staged name; a copy is hashed on the way, so it needs no second reading."""
-    _check_regular(source)
+    check_regular(source)
     if source.resolve() == file.path.resolve():
         return StagedFile(**{**vars(file), "mode": "new", "source": None})
     file.path.unlink(missing_ok=True)
@@ -149,19 +148,6 @@ def _place(file: StagedFile, source: Path) -> StagedFile:
             "inode": facts.inode,
         }
     )
-
-
-def _check_regular(path: Path) -> None:
-    """Raise DerivaMLValidationError for a folder, device, socket or pipe, or a file that may not be read."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as e:
-        raise DerivaMLValidationError(f"{path} cannot be read: {e.strerror}.") from e
-    if not stat.S_ISREG(mode):
-        kind = "a folder: register its files one by one" if stat.S_ISDIR(mode) else "not a regular file"
-        raise DerivaMLValidationError(f"{path} is {kind}.")
-    if not os.access(path, os.R_OK):
-        raise DerivaMLValidationError(f"{path} may not be read by this user.")
 
 
 _SCALARS = frozenset({str, int, float, bool})
@@ -333,60 +319,6 @@ def unstage_features(context: Context, feature: FeatureDefinition, targets: Iter
     return journal_features.remove_features(journal_of(context), context.rid, table, targets)
 
 
-def seal_file(context: Context, file: StagedFile, told: Callable[[int], None] | None = None) -> StagedFile:
-    """Hash a registered file, whose bytes are final now, unless that is done and the file has not changed since."""
-    journal = journal_of(context)
-    _check_regular(file.path)
-    if file.md5 is not None and _identity(file.path) == (file.length, file.modified_ns, file.inode):
-        return file
-    if file.md5 is not None and file.mode == "symlink":
-        raise DerivaMLValidationError(
-            f"{file.source} was changed after execution {context.rid} had sealed it as {file.key}. Register it again "
-            "with asset_file_path() to upload what it holds now."
-        )
-    facts = hash_file(file.path, progress=told)
-    journal_files.seal_file(
-        journal,
-        context.rid,
-        file.key,
-        length=facts.length,
-        md5=facts.md5_hex,
-        modified_ns=facts.mtime_ns,
-        inode=facts.inode,
-    )
-    sealed = journal_files.read_file(journal, context.rid, file.key)
-    assert sealed is not None
-    return sealed
-
-
-def _identity(path: Path) -> tuple[int, int, int]:
-    """Length, time of change and inode: what tells that a file is not the one that was sealed."""
-    found = path.stat()
-    return (found.st_size, found.st_mtime_ns, found.st_ino)
-
-
-def seal_outputs(context: Context) -> None:
-    """Seal every registered file that can be; what is missing or cannot be read is left for `stage_outputs` to name."""
-    files = journal_files.list_files(journal_of(context), context.rid, unsent=True)
-    with showing(f"Hashing files of {context.rid}", total=sum(map(_size, files)), items=len(files)) as meter:
-        for file in files:
-            try:
-                if file.path.exists():
-                    seal_file(context, file, meter.advance)
-            except (DerivaMLValidationError, OSError) as e:
-                # the user's code has ended well, and its end must be recorded; the upload will be refused
-                logger.warning("Execution %s: file %s is not ready to be uploaded: %s", context.rid, file.key, e)
-            meter.advance(0, items=1)
-
-
-def _size(file: StagedFile) -> int:
-    """Bytes that are to be read to seal a file."""
-    try:
-        return 0 if file.md5 is not None else file.path.stat().st_size
-    except OSError:
-        return 0
-
-
 def stage_outputs(context: Context) -> Context:
     """Check everything that is to be uploaded and seal it.
 
@@ -397,18 +329,20 @@ def stage_outputs(context: Context) -> Context:
     journal_effects.drop_undelivered_rows(journal, context.rid)
     files = journal_files.list_files(journal, context.rid, unsent=True)
     names, unknown = _asset_types(context, {term for file in files for term in file.asset_types})
-    reasons = {file.key: reason for file in files if (reason := _problem(context, file, unknown))}
-    for file in files:
-        if any(names.get(term, term) != term for term in file.asset_types):
-            described = dict.fromkeys(names.get(term, term) for term in file.asset_types)
-            journal_files.describe_file(
-                journal,
-                context.rid,
-                file.key,
-                metadata=file.metadata,
-                asset_types=list(described),
-                description=file.description,
-            )
+    with sealing(context, files) as seal:
+        reasons = {file.key: reason for file in files if (reason := _problem(context, file, unknown, seal))}
+    with journal.transaction():
+        for file in files:
+            if any(names.get(term, term) != term for term in file.asset_types):
+                described = dict.fromkeys(names.get(term, term) for term in file.asset_types)
+                journal_files.describe_file(
+                    journal,
+                    context.rid,
+                    file.key,
+                    metadata=file.metadata,
+                    asset_types=list(described),
+                    description=file.description,
+                )
     journal_files.mark_wanting(journal, context.rid, reasons)
     for key, reason in reasons.items():
         logger.warning("Execution %s: file %s is not uploaded: %s", context.rid, key, reason)
@@ -433,7 +367,9 @@ def _asset_types(context: Context, terms: set[str]) -> tuple[dict[str, str], dic
     return {given: term.name for given, term in found.items()}, unknown
 
 
-def _problem(context: Context, file: StagedFile, unknown_terms: Mapping[str, str]) -> str | None:
+def _problem(
+    context: Context, file: StagedFile, unknown_terms: Mapping[str, str], seal: Callable[[StagedFile], None]
+) -> str | None:
     """What keeps a file from being uploaded; None when it is sealed and can be."""
     table = assets.asset_table(catalog_of(context), file.asset_table)
     problems = [unknown_terms[term] for term in file.asset_types if term in unknown_terms]
@@ -445,7 +381,7 @@ def _problem(context: Context, file: StagedFile, unknown_terms: Mapping[str, str
         problems.append(f"{gone}: write it, register it again, or drop it with unregister().")
     else:
         try:
-            seal_file(context, file)
+            seal(file)
         except (DerivaMLValidationError, OSError) as e:
             problems.append(str(e))
     return " ".join(problems) or None

@@ -20,8 +20,9 @@ from deriva_ml_prefect.journal import ownership, store
 from deriva_ml_prefect.journal.store import close_journals, open_journal
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
-from deriva_ml_prefect.phases import run, stage
+from deriva_ml_prefect.phases import run
 from deriva_ml_prefect.phases.door import door_of
+from deriva_ml_prefect.phases.seal import seal_outputs
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 Begin = Callable[..., Execution]
@@ -65,7 +66,7 @@ def writes_of(
         "stop": exe.execution_stop,
         "fail": lambda: run.fail(exe.context, ValueError("late")),
         "abort": exe.abort,
-        "seal": lambda: stage.seal_outputs(exe.context),
+        "seal": lambda: seal_outputs(exe.context),
         "upload": exe.upload_execution_outputs,
         "make a dataset": lambda: exe.create_dataset([], description="late"),
         "add files": lambda: exe.add_files(FileSpec.create_filespecs(folder, "late")),

@@ -1,0 +1,122 @@
+"""Sealing registered files: their bytes are final, so they are hashed, once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from deriva_ml_prefect.exceptions import DerivaMLValidationError
+from deriva_ml_prefect.journal import files as journal_files
+from deriva_ml_prefect.journal import manifest
+from deriva_ml_prefect.journal.files import Sealed, StagedFile
+from deriva_ml_prefect.phases.context import Context, journal_of
+from deriva_ml_prefect.progress.meter import Meter, showing
+from deriva_ml_prefect.transfer.hashing import hash_file
+
+logger = logging.getLogger(__name__)
+
+SEALS_AT_ONCE = 256
+SEAL_SECONDS = 0.25
+"""What was hashed may wait so long to be recorded together: if it is lost, the file is hashed again."""
+
+
+def seal_file(context: Context, file: StagedFile) -> StagedFile:
+    """Hash a registered file, whose bytes are final now, unless that is done and the file has not changed since.
+
+    DerivaMLValidationError for one that is not there as it was sealed, or is no regular file.
+    """
+    with sealing(context, [file]) as seal:
+        seal(file)
+    sealed = journal_files.read_file(journal_of(context), context.rid, file.key)
+    assert sealed is not None
+    return sealed
+
+
+def seal_outputs(context: Context) -> None:
+    """Seal every registered file that can be; what is missing or cannot be read is left for `stage_outputs` to name."""
+    files = journal_files.list_files(journal_of(context), context.rid, unsent=True)
+    with sealing(context, files) as seal:
+        for file in files:
+            try:
+                if file.path.exists():
+                    seal(file)
+            except (DerivaMLValidationError, OSError) as e:
+                # the user's code has ended well, and its end must be recorded; the upload will be refused
+                logger.warning("Execution %s: file %s is not ready to be uploaded: %s", context.rid, file.key, e)
+    manifest.sync(context.folder)
+
+
+@contextmanager
+def sealing(context: Context, files: Sequence[StagedFile]) -> Iterator[Callable[[StagedFile], None]]:
+    """Gives the function that seals one of the files; all that it did is recorded when the context ends."""
+    with showing(f"Hashing files of {context.rid}", total=sum(map(_size, files)), items=len(files)) as meter:
+        seals = _Seals(context, meter)
+        try:
+            yield seals.seal
+        finally:
+            seals.store()
+
+
+class _Seals:
+    def __init__(self, context: Context, meter: Meter) -> None:
+        self.context = context
+        self.meter = meter
+        self.waiting: list[Sealed] = []
+        self.stored_at = time.monotonic()
+
+    def seal(self, file: StagedFile) -> None:
+        check_regular(file.path)
+        if file.md5 is not None and _identity(file.path) == (file.length, file.modified_ns, file.inode):
+            self.meter.advance(0, items=1)
+            return
+        if file.md5 is not None and file.mode == "symlink":
+            raise DerivaMLValidationError(
+                f"{file.source} was changed after execution {self.context.rid} had sealed it as {file.key}. Register "
+                "it again with asset_file_path() to upload what it holds now."
+            )
+        facts = hash_file(file.path, progress=self.meter.advance)
+        self.meter.advance(0, items=1)
+        self.waiting.append(
+            Sealed(file.key, length=facts.length, md5=facts.md5_hex, modified_ns=facts.mtime_ns, inode=facts.inode)
+        )
+        if len(self.waiting) >= SEALS_AT_ONCE or time.monotonic() - self.stored_at >= SEAL_SECONDS:
+            self.store()
+
+    def store(self) -> None:
+        """All that wait, durable on return."""
+        waiting, self.waiting = self.waiting, []
+        if waiting:
+            journal_files.seal_files(journal_of(self.context), self.context.rid, waiting)
+        self.stored_at = time.monotonic()
+
+
+def check_regular(path: Path) -> None:
+    """Raise DerivaMLValidationError for a folder, device, socket or pipe, or a file that may not be read."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as e:
+        raise DerivaMLValidationError(f"{path} cannot be read: {e.strerror}.") from e
+    if not stat.S_ISREG(mode):
+        kind = "a folder: register its files one by one" if stat.S_ISDIR(mode) else "not a regular file"
+        raise DerivaMLValidationError(f"{path} is {kind}.")
+    if not os.access(path, os.R_OK):
+        raise DerivaMLValidationError(f"{path} may not be read by this user.")
+
+
+def _identity(path: Path) -> tuple[int, int, int]:
+    """Length, time of change and inode: what tells that a file is not the one that was sealed."""
+    found = path.stat()
+    return (found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def _size(file: StagedFile) -> int:
+    """Bytes that are to be read to seal a file."""
+    try:
+        return 0 if file.md5 is not None else file.path.stat().st_size
+    except OSError:
+        return 0
