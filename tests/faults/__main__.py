@@ -26,6 +26,7 @@ def main() -> int:
         "--only", metavar="KIND", help=f"only those with such a trouble: {', '.join(GROUPS)}, or a kind"
     )
     parser.add_argument("--part", metavar="K/N", help="the K-th of N parts of these schedules, for shorter runs")
+    parser.add_argument("--rollback", action="store_true", help="with journals as they are on a network file system")
     parser.add_argument("--repeat", metavar="SCHEDULE", help="one schedule, as a failure shows it; see schedule.py")
     parser.add_argument("--plant", metavar="BUG", help="plant a bug in the processes under test (see --prove --list)")
     parser.add_argument("--workers", type=int, default=4, metavar="W", help="processes that conduct schedules (4)")

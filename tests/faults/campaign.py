@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.faults import process
 from tests.faults.judge import Judge, Verdict, measure
 from tests.faults.picture import Picture
 from tests.faults.planted import PLANTED
+from tests.faults.process import Plant
 from tests.faults.schedule import Boundaries, Schedule, parse, plan, shown
 from tests.faults.world import Lane, Server, lanes, serve
 
@@ -43,6 +45,12 @@ class Campaign:
     wanted: Picture
     bounds: Boundaries
     deadline: float
+    rollback: bool = False
+
+    def planted(self, bug: str | None) -> Plant | None:
+        """What is changed in the processes under test."""
+        plant = PLANTED[bug].plant if bug else None
+        return process.on_network(plant) if self.rollback else plant
 
     @property
     def library(self) -> Path:
@@ -86,7 +94,8 @@ def open_campaign(root: Path, asked: argparse.Namespace) -> Iterator[Campaign]:
     workers = 1 if asked.repeat else max(1, asked.workers)
     with serve(root) as server, lanes(root, server, workers) as found:
         nothing = Picture({}, {})
-        wanted, bounds = measure(Judge(found[0], library_of(root), nothing))
+        own = process.on_network(None) if asked.rollback else None
+        wanted, bounds = measure(Judge(found[0], library_of(root), nothing, own))
         calls = ", ".join(f"{n} {kind}" for kind, n in bounds.calls.items() if n)
         print(
             f"A faultless run: {bounds.requests} requests sent and answered, {calls}. Its recovery after the code: "
@@ -94,7 +103,7 @@ def open_campaign(root: Path, asked: argparse.Namespace) -> Iterator[Campaign]:
             flush=True,
         )
         deadline = began + asked.minutes * 60 if asked.minutes else float("inf")
-        yield Campaign(root, server, found, wanted, bounds, deadline)
+        yield Campaign(root, server, found, wanted, bounds, deadline, asked.rollback)
 
 
 def _run(campaign: Campaign, asked: argparse.Namespace) -> int:
@@ -129,8 +138,7 @@ def _run(campaign: Campaign, asked: argparse.Namespace) -> int:
 
 
 def _repeat(campaign: Campaign, asked: argparse.Namespace) -> int:
-    plant = PLANTED[asked.plant].plant if asked.plant else None
-    judge = Judge(campaign.lanes[0], campaign.library, campaign.wanted, plant)
+    judge = Judge(campaign.lanes[0], campaign.library, campaign.wanted, campaign.planted(asked.plant))
     verdict = judge.conduct(parse(asked.repeat), "repeated")
     for end in judge.ends:
         print(f"  {end.how} {end.error} {end.text}".rstrip())
@@ -207,6 +215,7 @@ def _progress(verdicts: Sequence[dict[str, Any]], count: int, seconds: float) ->
 
 def _tell(verdict: dict[str, Any]) -> None:
     plant = f" --plant {verdict['plant']}" if verdict["plant"] else ""
+    plant += " --rollback" if "--rollback" in sys.argv else ""
     print(f"FAILED {verdict['schedule']} ({', '.join(verdict['ends'])})")
     for problem in verdict["problems"][:4]:
         print(f"    {problem[-1200:]}")
@@ -248,8 +257,8 @@ def _fork_worker(
 def _work(campaign: Campaign, lane: Lane, jobs: Sequence[Job], tasks: int, told: int) -> None:
     while (raw := os.read(tasks, 4)) and time.monotonic() < campaign.deadline:
         job = jobs[int.from_bytes(raw, "little")]
-        plant = PLANTED[job.plant].plant if job.plant else None
-        verdict = Judge(lane, campaign.library, campaign.wanted, plant).conduct(job.schedule, job.tag)
+        judge = Judge(lane, campaign.library, campaign.wanted, campaign.planted(job.plant))
+        verdict = judge.conduct(job.schedule, job.tag)
         _say(told, job, verdict)
 
 

@@ -396,7 +396,7 @@ def measure(judge: Judge) -> tuple[Picture, Boundaries]:
     for at in range(len(asked) // 3, len(asked)):
         if _killed_after_code(judge, at):
             break
-    process.proceed(lane, library, None, None)
+    process.proceed(lane, library, None, judge.plant)
     seen, _ = lane.proxy.report()
     return wanted, Boundaries(asked, len(seen), calls, process.calls_of(lane, library))
 
@@ -406,7 +406,7 @@ def _killed_after_code(judge: Judge, at: int) -> bool:
     lane = judge.lane
     lane.reset(f"reference-{at}")
     prepare(lane.inputs, lane.tag)
-    process.proceed(lane, judge.library, Trouble("kill-sent", at), None)
+    process.proceed(lane, judge.library, Trouble("kill-sent", at), judge.plant)
     return "code ended" in lane.notes.read_text().splitlines()
 
 

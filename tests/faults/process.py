@@ -214,21 +214,31 @@ def send_to_sleep(started: Started) -> None:
     os.kill(started.pid, signal.SIGSTOP)
 
 
+def on_network(plant: Plant | None) -> Plant:
+    """Plants in a process that its folder is on a network file system, where the journal is a rollback journal."""
+
+    def become() -> None:
+        for place in (ownership, store):
+            getattr(place, "is_on_network")  # noqa: B009 - it must be there
+            setattr(place, "is_on_network", lambda _: True)  # noqa: B010 - the type checker knows better
+        if plant:
+            plant()
+
+    return become
+
+
 def on_machine(name: str, plant: Plant | None) -> Plant:
     """Plants in a process that it is on another machine, whose locks on the shared folder nobody else sees."""
 
     def become() -> None:
         for place, attribute, value in (
             (ownership, "_boot", lambda: f"boot of {name}"),
-            (ownership, "is_on_network", lambda _: True),
-            (store, "is_on_network", lambda _: True),
             (socket, "gethostname", lambda: name),
             (fcntl, "lockf", lambda *_: None),
         ):
             getattr(place, attribute)
             setattr(place, attribute, value)
-        if plant:
-            plant()
+        on_network(plant)()
 
     return become
 
