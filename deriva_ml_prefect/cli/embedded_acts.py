@@ -28,6 +28,7 @@ def _start(_: argparse.Namespace) -> int:
     running = server.keep(data_folder())
     print(f"The embedded DERIVA runs at {running.url} (process {running.pid}), data in {running.data}.")
     print(f"It runs until `{PROGRAM} stop`. Its token: `{PROGRAM} token`.")
+    _tell_repairs(running)
     return 0
 
 
@@ -47,7 +48,15 @@ def _status(_: argparse.Namespace) -> int:
         return 1
     until = "until stopped" if running.stays else "until nobody has used it for half an hour"
     print(f"Running at {running.url} (process {running.pid}) since {running.started}, {until}. Data: {running.data}.")
+    _tell_repairs(running)
     return 0
+
+
+def _tell_repairs(running: Running) -> None:
+    if running.repaired:
+        print("The server before it was killed. What was put in order then:")
+    for sentence in running.repaired:
+        print(f"- {sentence}")
 
 
 def _url(arguments: argparse.Namespace) -> int:

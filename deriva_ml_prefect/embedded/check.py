@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from .database import connect
 from .ermrest.clock import Moment
 from .ermrest.model import ForeignKey, Key, Model, Table
 from .ermrest.model_store import load_model
-from .layout import HATRAC, catalog_path, catalogs_of, content_path
+from .layout import HATRAC, REGISTRY, catalog_path, catalogs_of, content_path
 
 PIECE = 1024 * 1024
 
@@ -39,7 +40,12 @@ def check_folder(folder: Path) -> Report:
         raise FileNotFoundError(f"There is no data folder {folder}.")
     said: list[str] = []
     catalogs = rows = former = 0
-    for serial, identity in catalogs_of(folder):
+    try:
+        known = catalogs_of(folder)
+    except sqlite3.DatabaseError as error:
+        said.append(f"the list of catalogs, {folder / REGISTRY}, cannot be read: {error}")
+        known = []
+    for serial, identity in known:
         path = catalog_path(folder, serial)
         if not path.exists():
             said.append(f"catalog {identity}: its file {path} is missing")
@@ -52,7 +58,12 @@ def check_folder(folder: Path) -> Report:
                 rows, former = rows + present, former + past
         except sqlite3.DatabaseError as error:
             said.append(f"catalog {identity}: its file {path} cannot be read: {error}")
-    return Report(catalogs, rows, former, _check_objects(folder, said), tuple(said))
+    try:
+        objects = _check_objects(folder, said)
+    except sqlite3.DatabaseError as error:
+        said.append(f"objects: the file of their names, {folder / HATRAC}, cannot be read: {error}")
+        objects = 0
+    return Report(catalogs, rows, former, objects, tuple(said))
 
 
 def _check_file(connection: sqlite3.Connection, where: str, said: list[str]) -> None:
@@ -64,6 +75,7 @@ def _check_catalog(connection: sqlite3.Connection, where: str, said: list[str]) 
     micros, last = connection.execute("SELECT micros, (SELECT max(micros) FROM revision) FROM catalog_state").fetchone()
     if last is None or micros < last:
         said.append(f"{where}: its clock stands at {micros}, its last revision is {last}")
+    said += _missing_history(connection, where)
     model = load_model(connection)
     present = former = 0
     for schema in model.schemas.values():
@@ -74,6 +86,21 @@ def _check_catalog(connection: sqlite3.Connection, where: str, said: list[str]) 
             said += _differences(connection, model, table, name)
             said += _history_differences(connection, table, name, Moment(micros).text)
     return present, former
+
+
+def _missing_history(connection: sqlite3.Connection, where: str) -> Iterator[str]:
+    """Each revision has noted how many rows it changed or deleted; their former versions must all be there."""
+    kept = "SELECT name FROM sqlite_schema WHERE type = 'table' AND (name GLOB 'h[0-9]*' OR name = 'former_rows')"
+    tables = {row[0] for row in connection.execute(kept)}
+    if "former_rows" not in tables:  # the catalog was not opened since it is kept
+        return
+    there: Counter[str] = Counter()
+    for table in tables - {"former_rows"}:
+        there.update(dict(connection.execute(f"SELECT until_, count(*) FROM {table} GROUP BY until_")))
+    for micros, count in connection.execute("SELECT micros, count FROM former_rows ORDER BY micros"):
+        ended = Moment(micros).text
+        if there[ended] != count:
+            yield f"{where}: of {count} versions of rows that ended at {ended}, {there[ended]} are in the history"
 
 
 def _differences(connection: sqlite3.Connection, model: Model, table: Table, name: str) -> Iterator[str]:
@@ -152,8 +179,10 @@ def _check_objects(folder: Path, said: list[str]) -> int:
                 said.append(f"object {path}:{version}: {wrong}")
         for job, length in connection.execute("SELECT job, content_length FROM job").fetchall():
             file = content_path(folder, job)
-            if not file.exists() and connection.execute("SELECT 1 FROM job WHERE job = ?", (job,)).fetchone():
-                said.append(f"upload job {job}: its file {file} of {length} bytes is missing")
+            size = file.stat().st_size if file.exists() else None
+            if size != length and connection.execute("SELECT 1 FROM job WHERE job = ?", (job,)).fetchone():
+                found = "is missing" if size is None else f"has {size}"
+                said.append(f"upload job {job}: its file {file} of {length} bytes {found}")
     return count
 
 

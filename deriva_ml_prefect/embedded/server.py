@@ -4,14 +4,16 @@
 
     {"url": "http://127.0.0.1:41001", "port": 41001, "pid": 4711, "started": "2026-11-23T20:51:37+00:00",
      "data": "/absolute/path/of/the/data/folder", "stays": false,
-     "https_url": "https://localhost:41002", "https_port": 41002, "ca_file": "/absolute/…/tls/ca.pem"}
+     "https_url": "https://localhost:41002", "https_port": 41002, "ca_file": "/absolute/…/tls/ca.pem",
+     "repaired": []}
 
 The ports are chosen once and kept, so object URLs and bookmarks stay good; only if something else has taken one is
 another chosen. Both serve the same; a client of the second has to trust the authority in `ca_file` (see
 `certificates`). `pid` and `started` are null after an orderly stop. After a kill they are stale: a server is there
 if and only if the lock file `server.lock` is held, or, which anybody can try, if `GET url/authn/session` with the
 owner's token answers 200. The owner's token is `owner` in `tokens.json` (see `authn`). `stays` says that the
-server does not leave when idle. `server.log` holds what the detached process printed.
+server does not leave when idle; `repaired` has a sentence for each thing that its start put in order, when the server
+before was killed. `server.log` holds what the detached process printed.
 
 To use the embedded DERIVA from elsewhere, run `python -m deriva_ml_prefect.embedded --data DIR --detach`: it starts a
 server if there is none, waits until it is ready, and prints server.json's content as one line.
@@ -179,6 +181,7 @@ def _serve_locked(folder: Path, port: int | None, idle_minutes: float) -> int:
         https_url=f"https://localhost:{encrypted}",
         https_port=encrypted,
         ca_file=str(authority_file(folder)),
+        repaired=done.copy(),
     )
     write_state(folder, state)
     LOG.warning("serving %s at %s and %s (process %s)", folder, state.url, state.https_url, state.pid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from .files import write_private
@@ -29,13 +29,14 @@ class Running:
     https_url: str | None = None
     https_port: int | None = None
     ca_file: str | None = None
+    repaired: list[str] = field(default_factory=list)
 
 
 def read_state(folder: Path) -> Running | None:
     """What server.json says, running or not; None if this data folder never had a server."""
     try:
         document = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return Running(**{field.name: document[field.name] for field in fields(Running) if field.name in document})
+        return Running(**{known.name: document[known.name] for known in fields(Running) if known.name in document})
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

@@ -92,6 +92,18 @@ def one_object(data: Path) -> Path:
     return data / "objects" / str(content)[:2] / str(content)
 
 
+def one_job(data: Path) -> Path:
+    with closing(sqlite3.connect(data / "hatrac.db")) as connection:
+        (job,) = connection.execute("SELECT job FROM job").fetchone()
+    return data / "objects" / str(job)[:2] / str(job)
+
+
+def flip(file: Path, position: int) -> None:
+    content = bytearray(file.read_bytes())
+    content[position] ^= 0x10
+    file.write_bytes(content)
+
+
 def in_tables(*statements: str) -> Callable[[Path], None]:
     """Change a catalog's file; `A` and `B` stand for the SQLite tables."""
 
@@ -131,8 +143,39 @@ def in_tables(*statements: str) -> Callable[[Path], None]:
         (in_tables("UPDATE {hB} SET until_ = '2999-01-01T00:00:00+00:00'"), "overlap"),
         (in_tables("UPDATE {A} SET A.RMT = '2999-01-01T00:00:00+00:00'"), "later than the catalog's clock"),
         (in_tables("UPDATE catalog_state SET micros = 1"), "its clock stands at"),
+        (
+            in_tables("DELETE FROM {hB} WHERE rowid = (SELECT min(rowid) FROM {hB})"),
+            "of 1 versions of rows that ended at",
+        ),
+        (lambda data: flip(one_object(data), 500), "the MD5"),
+        (lambda data: one_job(data).unlink(), "of 5 bytes is missing"),
+        (lambda data: one_job(data).write_bytes(b"abc"), "of 5 bytes has 3"),
+        (lambda data: (data / "registry.db").write_bytes(b"no database" * 1000), "the list of catalogs"),
+        (lambda data: (data / "hatrac.db").write_bytes(b"no database" * 1000), "the file of their names"),
+        (lambda data: (data / "catalogs" / "1.db").write_bytes(b"no database" * 1000), "cannot be read"),
+        (lambda data: flip(data / "catalogs" / "1.db", 4096 * 3 + 5), "catalog 1"),
     ],
-    ids=["object", "length", "bytes", "catalog", "reference", "key", "null", "interval", "overlap", "future", "clock"],
+    ids=[
+        "object",
+        "length",
+        "bytes",
+        "catalog",
+        "reference",
+        "key",
+        "null",
+        "interval",
+        "overlap",
+        "future",
+        "clock",
+        "history",
+        "byte",
+        "job",
+        "job-length",
+        "registry",
+        "names",
+        "file",
+        "page",
+    ],
 )
 def test_damage_is_found(filled: Path, tmp_path: Path, damage: Callable[[Path], None], words: str) -> None:
     restore(filled, tmp_path / "data")

@@ -52,7 +52,7 @@ def revived(own_server: Any) -> Any:
 def test_files_are_private(own_server: Any) -> None:
     for name in ("server.json", "tokens.json"):
         assert stat.S_IMODE((own_server.data / name).stat().st_mode) == 0o600
-    told = {"url", "port", "pid", "started", "data", "stays", "https_url", "https_port", "ca_file"}
+    told = {"url", "port", "pid", "started", "data", "stays", "https_url", "https_port", "ca_file", "repaired"}
     assert set(state(own_server.data)) == told
 
 

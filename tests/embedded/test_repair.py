@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import re
 import signal
@@ -17,6 +18,8 @@ import httpx
 import pytest
 from deriva.core.ermrest_model import Column, Table, builtin_types
 
+from deriva_ml_prefect.cli.embedded import define
+from deriva_ml_prefect.embedded import server
 from deriva_ml_prefect.embedded.check import check_folder
 from deriva_ml_prefect.embedded.repair import recover_database
 from tests.embedded.conftest import end_server, start_server
@@ -52,8 +55,20 @@ def kill_in_a_post(server: Any) -> None:
     posting.join()
 
 
-def test_a_kill_is_repaired_and_told(own_server: Any) -> None:
+def run_command(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    define(parser)
+    arguments = parser.parse_args([*words])
+    return int(arguments.act(arguments))
+
+
+def test_a_kill_is_repaired_and_told(
+    own_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = own_server.data
+    monkeypatch.setenv("DERIVA_ML_HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "embedded").symlink_to(data)
     with own_server.client() as client:
         client.post("/ermrest/catalog").raise_for_status()
         client.post("/ermrest/catalog/1/schema/S").raise_for_status()
@@ -85,6 +100,11 @@ def test_a_kill_is_repaired_and_told(own_server: Any) -> None:
         ):
             assert [line for line in said if re.fullmatch(pattern, line)], f"{pattern} is not in {said}"
         assert len(said) == 9
+        running = server.find(data)
+        assert running is not None
+        assert running.repaired == said
+        assert run_command("status") == 0
+        assert capsys.readouterr().out.count("\n- ") == 9
         with again.client() as client:
             assert len(client.get("/ermrest/catalog/1/entity/S:T").json()) == 3
             assert client.get("/hatrac/second").content == b"there"

@@ -9,6 +9,8 @@ CREATE TABLE IF NOT EXISTS catalog_state (
 INSERT OR IGNORE INTO catalog_state VALUES (1, 0, 0, 0, NULL);
 -- Every transaction that changed something; a snapshot is read at the latest one that is not later than it.
 CREATE TABLE IF NOT EXISTS revision (micros INTEGER PRIMARY KEY);
+-- How many former versions of rows each of them has put into the history, by which `check` knows that none is missing.
+CREATE TABLE IF NOT EXISTS former_rows (micros INTEGER PRIMARY KEY, count INTEGER NOT NULL);
 -- Times at which the model changed.
 CREATE TABLE IF NOT EXISTS model_version (micros INTEGER PRIMARY KEY);
 -- Parts of the model (the catalog itself, a schema, a table with all that belongs to it), each as JSON with the time

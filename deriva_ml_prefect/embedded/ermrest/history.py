@@ -121,3 +121,4 @@ def forget_rows(connection: Connection, kept: Moment) -> None:
     ).fetchall()
     for (name,) in tables:
         connection.execute(f"DELETE FROM {name} WHERE until_ <= ?", (kept.text,))
+    connection.execute("DELETE FROM former_rows WHERE micros <= ?", (kept.micros,))

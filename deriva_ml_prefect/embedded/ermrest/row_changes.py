@@ -70,11 +70,17 @@ def finish(change: Change) -> None:
 
 def keep_history(change: Change, table: Table, rows: str) -> None:
     """Copy the rows to the history before they change; a row that this request made or changed was never seen."""
-    change.connection.execute(
+    kept = change.connection.execute(
         f"INSERT INTO {table.history} SELECT ?1, t.* FROM {table.physical} AS t "
         f"WHERE t.rowid IN (SELECT row FROM {rows}) AND t.{table.columns['RMT'].physical} < ?1",
         (change.writing.now.text,),
     )
+    if kept.rowcount > 0:
+        change.connection.execute(
+            "INSERT INTO former_rows (micros, count) VALUES (?1, ?2) "
+            "ON CONFLICT (micros) DO UPDATE SET count = count + ?2",
+            (change.writing.now.micros, kept.rowcount),
+        )
 
 
 def update_rows(change: Change, table: Table, rows: str, values: Mapping[str, str]) -> None:

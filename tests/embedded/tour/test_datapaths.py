@@ -321,7 +321,7 @@ def test_mistakes_are_told(study: Study) -> None:
     sample = study.tables()["Sample"]
     for wrong, status in (
         (sample.Count == "many", 400),
-        (sample.Taken == "yesterday", 409),
+        (sample.Taken == "no day", 409),
         (sample.Name.regexp("("), 409),
         (sample.Name.ts("a"), 501),
     ):
