@@ -17,7 +17,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, overload
 
 from prefect import runtime
@@ -411,7 +411,7 @@ def _run_code_there(plan: Plan, catalog: DerivaCatalog, context: Context, argume
     around = FlowRunContext.get()
     seen = forward_logs(plan.function, str(around.flow_run.id)) if around and around.flow_run else nullcontext()
     with seen:
-        return _run_code(plan, _connect(plan, catalog), context, bound)
+        return _run_code(plan, _connect(plan, catalog), replace(context, lent=True), bound)
 
 
 def settled(value: Any) -> Any:

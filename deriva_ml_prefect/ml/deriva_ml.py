@@ -536,6 +536,10 @@ class DerivaML(KnowsAbsent):
         )
         return DatasetBag(open_bag(facts.path))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process looks up the credential itself: none is ever pickled."""
+        return {**vars(self), "_credential": None}
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.host_name!r}, {self.catalog_id!r})"
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -374,6 +375,17 @@ class Execution(KnowsAbsent):
             if file.key in waiting and file.status == "uploaded":
                 uploaded.setdefault(file.asset_table, []).append(self._path(file))
         return uploaded
+
+    def __getstate__(self) -> dict[str, Any]:
+        """In another process, as a worker of a data loader, it is a handle that reads: this process writes."""
+        here = f"process {os.getpid()} on {socket.gethostname()}, which handed it over"
+        return {"ml": self.ml, "context": self.context, "writer": self.context.writer or here}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        context: Context = state["context"]
+        if not ownership.owns(context.folder):
+            context = replace(context, writer=state["writer"])
+        self.__init__(state["ml"], context)  # type: ignore[misc]
 
     def __enter__(self) -> Execution:
         if not self.read_only:

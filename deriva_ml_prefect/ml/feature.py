@@ -92,6 +92,10 @@ class FeatureRecord(BaseModel):
         except ValidationError as e:
             raise DerivaMLValidationError(told_problems(type(self).__name__, e)) from e
 
+    def __reduce__(self) -> Any:
+        """Its class is made from the feature's definition, and made again where it is unpickled."""
+        return (_restore, (type(self).feature.definition, self.model_dump(), self.model_fields_set))
+
     if TYPE_CHECKING:
         # the fields beyond these are the columns of the feature, known when the class is made
         def __getattr__(self, name: str) -> Any: ...
@@ -216,3 +220,8 @@ class Feature:
 
     def __repr__(self) -> str:
         return f"Feature({self.target_table}.{self.feature_name})"
+
+
+def _restore(definition: FeatureDefinition, values: dict[str, Any], given: set[str]) -> FeatureRecord:
+    """A record that another process, or an earlier one, had pickled."""
+    return Feature(definition).feature_record_class().model_construct(given, **values)

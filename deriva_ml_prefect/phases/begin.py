@@ -33,7 +33,15 @@ from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import version_facts
 from deriva_ml_prefect.phases.dry_folder import make_dry_folder
 from deriva_ml_prefect.phases.heartbeat import hold
-from deriva_ml_prefect.phases.launch import announce, find_launch, join_forked, join_launch, next_note
+from deriva_ml_prefect.phases.launch import (
+    announce,
+    find_launch,
+    join_forked,
+    join_launch,
+    join_started,
+    next_note,
+    takes_no_part,
+)
 from deriva_ml_prefect.phases.lease import lease_rids
 from deriva_ml_prefect.phases.record import link_name, upload_metadata
 from deriva_ml_prefect.phases.run import needs_user_code
@@ -69,15 +77,19 @@ class Request:
 def begin_execution(request: Request) -> Context:
     """Insert an Execution with status Created and its metadata files; or find the one that the flow run works on.
 
-    Everything that can be wrong with the request is an error before anything is written. A process that was forked
-    by the owner of a running execution, or is another rank of its training, begins none: it takes part in that one.
+    Everything that can be wrong with the request is an error before anything is written. A process that was forked,
+    or started with multiprocessing, by the owner of a running execution, or is another rank of its training, begins
+    none: it takes part in that one.
     """
     settings = load_settings()
     workspace = settings.workspace(request.address)
     nowhere = Context("", request.address, settings.home, workspace, dry_run=request.dry_run)
-    forked = join_forked(nowhere)
-    if forked is not None:
-        return forked
+    if not takes_no_part():
+        joined = join_forked(nowhere)
+        if joined is None and not (request.flow_run_id or request.within):
+            joined = join_started(nowhere)
+        if joined is not None:
+            return joined
     launch = find_launch()
     if launch is None:
         return _begin(request, settings)

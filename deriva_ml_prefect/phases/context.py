@@ -30,6 +30,8 @@ class Context:
     """Which execution of its flow run this is, counted from 1."""
     writer: str | None = None
     """In a process that only takes part (another rank, a forked child): who writes in its place."""
+    lent: bool = False
+    """In a process that the owner waits for, since the user's code runs there: it writes under the owner's token."""
     code_is_done: bool = False
     """Told by the writer: the user's code finished in an earlier attempt."""
 

@@ -61,8 +61,11 @@ os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_ch
 def hold(context: Context) -> str:
     """Be the owner of an execution, and give signs of life of it until it is released; the owner's token.
 
-    Raises DerivaMLOwnershipError naming the owner when another process has it.
+    Raises DerivaMLOwnershipError naming the owner when another process has it. Where the owner has lent it, the token
+    is the owner's, who gives the signs.
     """
+    if context.lent:
+        return ownership.read_owner(journal_of(context), context.rid) or ""
     seconds = 0.0 if context.dry_run else load_settings().heartbeat
     token = ownership.take(journal_of(context), context.folder, context.rid, heartbeat=seconds)
     if seconds:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import re
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -33,6 +35,8 @@ SECONDS_TO_BEGIN = 600.0
 SECONDS_TO_DOWNLOAD = 24 * 3600.0
 """How long it waits for the inputs of a writer that lives."""
 _PAUSE = 0.1
+_LOOKED_AT = 100
+"""Executions of the workspace, the newest, among which that of the parent process is looked for."""
 _KEPT_SECONDS = 7 * 24 * 3600.0
 
 _imported_at = time.time()
@@ -62,7 +66,16 @@ def find_launch(environ: Mapping[str, str] | None = None) -> Launch | None:
         text = env.get(name, "").strip()
         if text.isdecimal():
             return Launch(int(text), _key(env))
-    return None
+    rank = _rank_of_torch() if environ is None else None
+    return None if rank is None else Launch(rank, _key(env))
+
+
+def _rank_of_torch() -> int | None:
+    """The rank that the code gave itself with `torch.distributed.init_process_group(rank=…)`, as in `mp.spawn`."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return None
+    return int(distributed.get_rank())
 
 
 def _key(env: Mapping[str, str]) -> str:
@@ -184,6 +197,26 @@ def _read(note: Path) -> dict[str, Any] | None:
 def _is_alive(facts: Mapping[str, Any]) -> bool:
     owner = ownership.owner_of(Path(facts["workspace"]) / "executions" / facts["execution_rid"])
     return owner is not None and owner.alive
+
+
+def takes_no_part() -> bool:
+    """Whether the surroundings say that a child process is a run of its own (`DERIVA_ML_RANK=0`)."""
+    return os.environ.get(RANKS[0], "").strip() == "0"
+
+
+def join_started(context: Context) -> Context | None:
+    """The execution that the process runs which started this one with `multiprocessing`, by spawn or a fork server."""
+    parent = multiprocessing.parent_process()
+    if parent is None or not (context.workspace / FILE_NAME).exists():
+        return None
+    for entry in executions.list_executions(open_journal(context.workspace), limit=_LOOKED_AT):
+        if entry.status not in (ExecutionStatus.Created, ExecutionStatus.Running):
+            continue
+        owner = ownership.owner_of(context.workspace / "executions" / entry.rid)
+        if owner is not None and owner.alive and (owner.pid, owner.host) == (parent.pid, socket.gethostname()):
+            writer = f"process {owner.pid} on {owner.host}, which started this one"
+            return replace(context, rid=entry.rid, attempt=entry.attempt, writer=writer)
+    return None
 
 
 def join_forked(context: Context) -> Context | None:

@@ -16,6 +16,7 @@ from deriva_ml_prefect.own_process import OwnProcess
 def where(execution: Execution) -> tuple[int, str]:
     execution.asset_file_path("Execution_Asset", f"{execution.execution_rid}.txt").write_text("from the child")
     execution.log_metrics({"loss": 0.5}, step=1)
+    execution.update_status("Running", "told by the child")
     return os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"]
 
 

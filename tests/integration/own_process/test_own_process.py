@@ -50,6 +50,9 @@ def test_the_code_runs_there_and_its_outputs_are_uploaded_here(flows: Any, ml: D
     assert execution.status is ExecutionStatus.Uploaded
     assert f"{execution.rid}.txt" in {asset.filename for asset in execution.output_assets}
     assert ml.metrics_as_dataframe([execution.rid])["loss"].tolist() == [0.5]
+    record = ml.summarize_execution(execution.rid).run_record
+    assert record is not None
+    assert "told by the child" in [step["detail"] for step in record["status_history"]]
     assert asyncio.run(flows.later.fn()) == newest(ml).rid
 
 
