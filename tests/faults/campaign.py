@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deriva_ml_prefect.provenance import environment
 from tests.faults import process
 from tests.faults.judge import Judge, Verdict, measure
 from tests.faults.picture import Picture
@@ -91,6 +92,9 @@ def run(asked: argparse.Namespace, root: Path) -> int:
 def open_campaign(root: Path, asked: argparse.Namespace) -> Iterator[Campaign]:
     """The world, and a faultless run in it whose boundaries are counted."""
     began = time.monotonic()
+    # read once, for all the processes that are forked from this one
+    packages = environment.installed_packages()
+    environment.installed_packages = lambda: packages
     workers = 1 if asked.repeat else max(1, asked.workers)
     with serve(root) as server, lanes(root, server, workers) as found:
         nothing = Picture({}, {})
