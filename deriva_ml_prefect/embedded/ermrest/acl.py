@@ -161,8 +161,17 @@ def row_rule(access: Access, table: Table, right: str) -> tuple[Column, ...]:
 
     Only bindings that name a column of the table itself are followed; others give nothing, which is the safe side.
     """
+    return _role_columns(table, bindings_in_scope(table.acl_bindings, right, access.roles))
+
+
+def reference_rule(access: Access, fkey: ForeignKey, target: Table, right: str) -> tuple[Column, ...]:
+    """The same where `foreign_key_right` says None: columns of the table that is referred to."""
+    return _role_columns(target, bindings_in_scope(fkey.acl_bindings, right, access.roles))
+
+
+def _role_columns(table: Table, bindings: Iterable[Json]) -> tuple[Column, ...]:
     names = []
-    for binding in bindings_in_scope(table.acl_bindings, right, access.roles):
+    for binding in bindings:
         projection = binding["projection"]
         if isinstance(projection, list) and len(projection) == 1:
             projection = projection[0]
@@ -190,6 +199,12 @@ def require(model: Model, table: Table, client: Client | None, right: str) -> De
     if decision is False:
         raise refusal(client, f"{right} access on table {table.schema}:{table.name}")
     return decision
+
+
+def require_all_rows(model: Model, table: Table, client: Client | None, right: str) -> None:
+    """The same, where a right for some rows only is none."""
+    if require(model, table, client, right) is None:
+        raise refusal(client, f"{right} access on table {table.schema}:{table.name}")
 
 
 def require_columns(model: Model, table: Table, columns: Iterable[Column], client: Client | None, right: str) -> None:

@@ -32,9 +32,10 @@ def answer_delete(catalog: Catalog, tree: DataRequest, request: Request) -> Resp
 def answer_clear(catalog: Catalog, tree: DataRequest, request: Request) -> Response:
     """DELETE /attribute/PATH/c,..: the columns become null. Raises NotFound when the path reaches no row."""
     with catalog.writing(request) as writing:
-        path = restrict_path(writing.model, resolve_path(writing.visible, tree.path), writing.client, "update")
+        whole = resolve_path(writing.visible, tree.path)
+        columns = [_find_cleared(whole, item.column.parts, item.function) for item in tree.items]
+        path = restrict_path(writing.model, whole, writing.client, "update")
         table = _written_table(writing, path)
-        columns = [_find_cleared(path, item.column.parts, item.function) for item in tree.items]
         refuse_system(columns, writing.client)
         require_columns(writing.model, table, columns, writing.client, "update")
         _refuse_keys(table, columns)

@@ -49,6 +49,8 @@ def find_foreign_keys(model: Model, target: Target) -> list[ForeignKey]:
     wanted = set(target.columns)
     found = [fkey for fkey in find_table(model, target).foreign_keys if set(fkey.columns) == wanted]
     if target.referenced_table is not None:
+        if not found:
+            raise Conflict(f"Table {target.schema}:{target.table} has no foreign key on {', '.join(target.columns)}.")
         other = find_referenced(model, target.referenced_table)
         found = [fkey for fkey in found if fkey.referenced_table == other.full_name]
         if target.referenced_columns:

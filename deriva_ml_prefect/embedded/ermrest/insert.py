@@ -11,7 +11,7 @@ from deriva_ml_prefect.embedded.database import REQUEST_SECONDS
 from deriva_ml_prefect.embedded.ermrest.acl import (
     Access,
     refusal,
-    require,
+    require_all_rows,
     require_columns,
     roles_of,
     table_named,
@@ -37,6 +37,7 @@ from deriva_ml_prefect.embedded.ermrest.row_changes import (
     make_set,
     null_conflict,
 )
+from deriva_ml_prefect.embedded.ermrest.row_rights import refuse_references
 from deriva_ml_prefect.embedded.ermrest.sql import Query
 from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Options, Path
 from deriva_ml_prefect.embedded.ermrest.types import Stored, cast_json_column
@@ -79,7 +80,8 @@ def answer_insert(catalog: Catalog, tree: DataRequest, options: Options, request
     try:
         with spool_body(request.body, LARGEST_BODY) as body, catalog.writing(request) as writing:
             seen = only_table(writing.visible, tree.path)
-            require(writing.model, seen, writing.client, "insert")
+            refuse_unknown(seen, options)
+            require_all_rows(writing.model, seen, writing.client, "insert")
             table = writing.model.schemas[seen.schema].tables[seen.name]
             in_form = input_form(request)
             insertion = plan_insertion(table, options)
@@ -141,11 +143,15 @@ def _key_names(table: Table) -> set[str]:
     return {name for key in table.keys for name in key.columns if key.columns != ("RID",)}
 
 
-def plan_insertion(table: Table, options: Options) -> Insertion:
-    """Raises Conflict for an unknown default, Forbidden for RMT and RMB."""
+def refuse_unknown(table: Table, options: Options) -> None:
+    """Raises Conflict for a default that the table, as the client sees it, does not have."""
     for name in options.defaults:
         if name not in table.columns:
             raise Conflict(f"Column {name} of the defaults does not exist in table {table.schema}:{table.name}.")
+
+
+def plan_insertion(table: Table, options: Options) -> Insertion:
+    """Raises Forbidden for RMT and RMB, Conflict when no column is given."""
     for name in ("RMT", "RMB"):
         if name in options.nondefaults:
             raise Forbidden(f"Column {name} can never be written.")
@@ -241,6 +247,7 @@ def check_inserted(change: Change, insertion: Insertion, before: int) -> None:
     """Check the foreign keys of the rows behind `before`, and settle the RIDs that the client gave."""
     table = insertion.table
     which = f"f.rowid > {before}"
+    refuse_references(change, table, "insert", which, [column.name for column in insertion.given])
     fixed = {column.name for column in insertion.filled} & {"RCT", "RMT", "RCB", "RMB"}
     for fkey in table.foreign_keys:
         # one value for all rows needs one look

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from deriva_ml_prefect.embedded.ermrest.acl import Access, roles_of
+from deriva_ml_prefect.embedded.ermrest.acl import Access, roles_of, visible_model
 from deriva_ml_prefect.embedded.ermrest.alteration import (
     alter_column,
     alter_foreign_key,
@@ -49,7 +49,7 @@ from deriva_ml_prefect.embedded.ermrest.fields import (
     read_list,
     read_object,
 )
-from deriva_ml_prefect.embedded.ermrest.model import ForeignKey, Json, Model, Schema, Table, TableName
+from deriva_ml_prefect.embedded.ermrest.model import ForeignKey, Json, Schema, Table, TableName
 from deriva_ml_prefect.embedded.ermrest.model_url import Target
 from deriva_ml_prefect.embedded.ermrest.preconditions import unchanged
 from deriva_ml_prefect.embedded.ermrest.removal import (
@@ -300,7 +300,7 @@ def delete_element(catalog: Catalog, target: Target, request: Request) -> Respon
     name = (target.schema, target.table)
 
     def act(draft: Draft) -> None:
-        model: Model = draft.model
+        model = visible_model(draft.model, draft.access.roles)
         match target.kind:
             case "schema":
                 find_schema(model, target, NotFound)

@@ -218,6 +218,8 @@ def put_acl(
         if isinstance(element, Model):
             acls = {each: acls.get(each, []) for each in supported}
         return acls, acls
+    if document is None and name in supported:  # the list is taken away, as by DELETE
+        return ([] if isinstance(element, Model) else None), {each: acl for each, acl in old.items() if each != name}
     acl = read_acl(document, name, supported, wildcard=wildcard)
     return acl, {**old, name: acl}
 

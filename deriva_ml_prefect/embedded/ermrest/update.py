@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from deriva_ml_prefect.embedded.ermrest.acl import refusal, require, require_columns
+from deriva_ml_prefect.embedded.ermrest.acl import refusal, require, require_all_rows, require_columns
 from deriva_ml_prefect.embedded.ermrest.catalogs import Catalog, Writing
 from deriva_ml_prefect.embedded.ermrest.input import BATCH, LARGEST_BODY
 from deriva_ml_prefect.embedded.ermrest.input_set import load_input, refuse_equal_rows
@@ -29,6 +29,7 @@ from deriva_ml_prefect.embedded.ermrest.preconditions import tagged
 from deriva_ml_prefect.embedded.ermrest.representation import Shape, render, render_objects
 from deriva_ml_prefect.embedded.ermrest.resolve_path import find_column
 from deriva_ml_prefect.embedded.ermrest.row_changes import Change, finish, make_set, update_rows
+from deriva_ml_prefect.embedded.ermrest.row_rights import refuse_input, refuse_references, refuse_rows
 from deriva_ml_prefect.embedded.ermrest.sql import Query
 from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Item, Options
 from deriva_ml_prefect.embedded.errors import BadRequest, Conflict
@@ -43,15 +44,9 @@ class Update:
     table: Table
     keys: tuple[tuple[str, Column], ...]
     targets: tuple[tuple[str, Column], ...]
-    extras: tuple[tuple[str, Column], ...] = ()
-    """What a new row takes from the body, and one that is changed does not: system columns."""
 
     @property
     def inputs(self) -> tuple[tuple[str, Column], ...]:
-        return (*self.keys, *self.targets, *self.extras)
-
-    @property
-    def shown(self) -> tuple[tuple[str, Column], ...]:
         return (*self.keys, *self.targets)
 
 
@@ -65,17 +60,17 @@ def answer_update(catalog: Catalog, tree: DataRequest, options: Options, request
     try:
         with spool_body(request.body, LARGEST_BODY) as body, catalog.writing(request) as writing:
             table = only_table(writing.visible, tree.path)
-            require(writing.model, table, writing.client, "update")
             update = resolve_update(table, tree)
+            require(writing.model, table, writing.client, "update")
             require_update(writing, update)
             in_form = input_form(request)
             change = Change(writing)
             rows = load_input(change, in_form, body, update.inputs)
             refuse_equal_rows(change, rows, len(update.keys))
             matched = match_rows(change, update, rows)
-            update_rows(change, table_of(writing.model, table), matched, _targets(update))
+            change_matched(change, table_of(writing.model, table), update, rows, matched)
             form = negotiate(request, options, in_form)
-            shape = Shape(tuple(n for n, _ in update.shown), tuple(c.type for _, c in update.shown))
+            shape = Shape(tuple(n for n, _ in update.inputs), tuple(c.type for _, c in update.inputs))
             for piece in render(writing.connection, _changed_query(update, matched), shape, form):
                 answer.write(piece)
             finish(change)
@@ -132,6 +127,15 @@ def match_rows(change: Change, update: Update, rows: str) -> str:
     return make_set(change, f"SELECT t.rowid AS row, i.* FROM {rows} AS i JOIN {update.table.physical} AS t ON {equal}")
 
 
+def change_matched(change: Change, table: Table, update: Update, rows: str, matched: str) -> None:
+    """Set the targets of matched rows, where the client may change those rows and refer to what they then refer to."""
+    targets = _targets(update)
+    refuse_input(change, table, "update", rows, targets)
+    refuse_rows(change, table, "update", matched)
+    update_rows(change, table, matched, targets)
+    refuse_references(change, table, "update", f"f.rowid IN (SELECT row FROM {matched})", targets)
+
+
 def _targets(update: Update) -> dict[str, str]:
     offset = len(update.keys)
     return {column.name: f"v{offset + i}" for i, (_, column) in enumerate(update.targets)}
@@ -151,27 +155,26 @@ def answer_upsert(catalog: Catalog, tree: DataRequest, options: Options, request
     """PUT /entity/[S:]T: rows equal in all columns of all keys are changed, the others inserted.
 
     A new row that breaks one of the keys is dropped without a word. Changed rows are answered as they were given, new
-    ones with their system columns.
+    ones with their system columns. The parameters of POST (`defaults` and the like) mean nothing here.
     """
     answer = Spool()
     try:
         with spool_body(request.body, LARGEST_BODY) as body, catalog.writing(request) as writing:
-            table = only_table(writing.visible, tree.path)
-            require(writing.model, table, writing.client, "insert")
-            require(writing.model, table, writing.client, "update")
+            table = table_of(writing.model, only_table(writing.visible, tree.path))
             in_form = input_form(request)
-            table = table_of(writing.model, table)
-            insertion = plan_insertion(
-                table, Options(defaults=options.defaults, nondefaults=options.nondefaults, onconflict="skip")
-            )
-            require_given(writing, insertion)
+            insertion = plan_insertion(table, Options(onconflict="skip"))
             update = plan_upsert(table, insertion.given)
+            require(writing.model, table, writing.client, "update" if update.targets else "insert")
+            require_columns(writing.model, table, [c for _, c in update.targets], writing.client, "update")
             change = Change(writing)
             rows = load_input(change, in_form, body, update.inputs)
             refuse_equal_rows(change, rows, len(update.keys))
             matched = match_rows(change, update, rows)
             before = last_row(writing.connection, table)
-            update_rows(change, table, matched, _targets(update))
+            if not update.targets or has_missing(change, rows, matched):
+                require_all_rows(writing.model, table, writing.client, "insert")
+                require_given(writing, insertion)
+            change_matched(change, table, update, rows, matched)
             insert_missing(change, insertion, update, rows, matched)
             check_inserted(change, insertion, before)
             form = negotiate(request, options, in_form)
@@ -182,6 +185,11 @@ def answer_upsert(catalog: Catalog, tree: DataRequest, options: Options, request
         answer.close()
         raise
     return answer.answer(200, (*form_headers(form, options), *tagged(request, writing.now)))
+
+
+def has_missing(change: Change, rows: str, matched: str) -> bool:
+    found = change.connection.execute(f"SELECT 1 FROM {rows} WHERE n NOT IN (SELECT n FROM {matched}) LIMIT 1")
+    return found.fetchone() is not None
 
 
 def insert_missing(change: Change, insertion: Insertion, update: Update, rows: str, matched: str) -> None:
@@ -201,9 +209,7 @@ def plan_upsert(table: Table, given: Sequence[Column]) -> Update:
     keys = tuple((column.name, column) for column in given if column.name in names)
     if not keys:
         raise Conflict(f"Table {table.schema}:{table.name} has no key but RID, so a PUT cannot tell rows apart.")
-    others = [(column.name, column) for column in given if column.name not in names]
-    targets = tuple(pair for pair in others if pair[0] not in SYSTEM)
-    return Update(table, keys, targets, tuple(pair for pair in others if pair[0] in SYSTEM))
+    return Update(table, keys, tuple((column.name, column) for column in given if column.name not in names))
 
 
 def _render_upsert(
@@ -215,14 +221,14 @@ def _render_upsert(
         return render_inserted(connection, table, before, form)
     if form == CSV:
         return _render_upsert_csv(connection, update, matched, before)
-    shape = Shape(tuple(name for name, _ in update.shown), tuple(column.type for _, column in update.shown))
+    shape = Shape(tuple(name for name, _ in update.inputs), tuple(column.type for _, column in update.inputs))
     added = (inserted_query(table, before), shape_of(table))
     return render_objects(connection, ((changed, shape), added), as_array=form == JSON)
 
 
 def _render_upsert_csv(connection: sqlite3.Connection, update: Update, matched: str, before: int) -> Iterable[bytes]:
     """Changed rows have nothing in the system columns, which only new rows show."""
-    inputs = [column for _, column in update.shown]
+    inputs = [column for _, column in update.inputs]
     others = [column for column in update.table.columns.values() if column not in inputs]
     columns = [*inputs, *others]
     new = ", ".join(f"{column.physical} AS o{i}" for i, column in enumerate(columns))

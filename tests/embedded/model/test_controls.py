@@ -107,3 +107,14 @@ def test_bindings_of_a_foreign_key_name_columns_of_the_table_it_refers_to(pair: 
     assert pair.put(f"{url}/acl_binding/mine", binding).json()["projection"] == ["x"]
     assert pair.put(url, {"acl_bindings": {"mine": binding}}).json()["acl_bindings"]["mine"]["types"] == ["insert"]
     assert pair.put(f"{url}/acl_binding/mine", binding | {"projection": [ends[0] + "?"]}).status == 409
+
+
+@pytest.mark.parametrize("path", ["/schema/S", "/schema/S/table/P", "/schema/S/table/P/column/id"])
+def test_null_takes_one_acl_away_as_delete_does(seen: Any, path: str) -> None:
+    for act in (lambda: seen.put(f"{path}/acl/select", b"null"), lambda: seen.delete(f"{path}/acl/select")):
+        assert seen.put(f"{path}/acl/select", ["somebody"]).status == 200
+        assert act().status in (200, 204)
+        assert seen.get(f"{path}/acl/select") is None
+    assert seen.put(f"{path}/acl/nonsense", b"null").status == 409
+    assert seen.put("/acl/select", b"null").json() == [] == seen.get("/acl/select")
+    assert seen.put("/acl/owner", b"null").status == 403
