@@ -30,6 +30,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 LOCK = "server.lock"
 LOG_FILE = "server.log"
+SCRATCH = "scratch"
 IDLE_MINUTES = 30.0
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
@@ -161,6 +163,7 @@ def _serve_locked(folder: Path, port: int | None, idle_minutes: float) -> int:
         if not done:
             tell_log("nothing was left undone")
     ensure_owner(folder)
+    use_scratch(folder / SCRATCH)
     if ensure_certificates(folder):
         LOG.warning("made certificates for HTTPS; clients have to trust %s", authority_file(folder))
     listeners = Listeners(
@@ -205,6 +208,14 @@ def _repair(folder: Path, routes: tuple[Route, ...], tell: Tell) -> None:
                 route.load()
             except (sqlite3.DatabaseError, OSError) as error:  # the other services are of use without this one
                 tell(f"{route.prefix} cannot be opened: {error}")
+
+
+def use_scratch(folder: Path) -> None:
+    """Have bodies, answers and sorted rows that are too large for memory lie here: /tmp may be memory, or small."""
+    folder.mkdir(exist_ok=True, mode=0o700)
+    for left in folder.iterdir():
+        left.unlink()
+    tempfile.tempdir = os.environ["SQLITE_TMPDIR"] = str(folder)
 
 
 def _routes(folder: Path, logins: Logins, tell: Tell) -> tuple[Route, ...]:

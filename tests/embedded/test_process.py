@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import http.client
 import json
 import os
@@ -236,6 +237,29 @@ def test_slow_clients_hold_nobody_up(embedded_server: Any) -> None:
         assert memory < 400 * 1024 * 1024
         for connection in stalled:
             connection.close()
+
+
+def open_files(pid: int) -> list[str]:
+    found = []
+    for handle in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.append(str(handle.readlink()))
+    return found
+
+
+def test_what_is_too_large_for_memory_lies_in_the_data_folder(own_server: Any) -> None:
+    host = own_server.url.removeprefix("http://")
+    head = f"Host: {host}\r\nAuthorization: Bearer {own_server.token}\r\nContent-Type: text/csv\r\n"
+    with raw(own_server.url) as sender, own_server.client() as client:
+        catalog = client.post("/ermrest/catalog").json()["id"]
+        path = f"/ermrest/catalog/{catalog}/entity/public:ERMrest_RID_Lease"
+        sender.sendall(f"POST {path} HTTP/1.1\r\n{head}Content-Length: 9000000\r\n\r\n".encode() + b"x" * 8_000_000)
+        deadline = time.monotonic() + 20
+        scratch = str(own_server.data / "scratch")
+        while not any(path.startswith(scratch) for path in open_files(own_server.process.pid)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert [*Path(scratch).iterdir()] == []
 
 
 def test_stops_at_once_while_a_body_is_on_its_way(own_server: Any) -> None:
