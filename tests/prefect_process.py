@@ -136,3 +136,14 @@ def _answers(server: PrefectServer, process: subprocess.Popen[bytes]) -> bool:
         return bool(server.ask("/health"))
     except OSError:
         return False
+
+
+def end_temporary_servers(home: Path) -> None:
+    """End the temporary servers whose home is in this folder: one is left when the run that started it is killed."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            surroundings = (entry / "environ").read_bytes().split(b"\0")
+            said = dict(pair.partition(b"=")[::2] for pair in surroundings)
+            where = said.get(b"PREFECT_HOME", b"").decode(errors="replace")
+            if b"PREFECT__SERVER_EPHEMERAL" in said and Path(where).is_relative_to(home):
+                os.kill(int(entry.name), signal.SIGTERM)

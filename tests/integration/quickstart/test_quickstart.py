@@ -20,6 +20,7 @@ from deriva_ml_prefect.catalog.connection import catalog_for
 from deriva_ml_prefect.questions.execution_summary import ExecutionSummary, summarize_execution
 from deriva_ml_prefect.values.address import Address
 from tests.conftest import end_embedded
+from tests.prefect_process import end_temporary_servers
 
 ROOT = Path(__file__).parents[3]
 FLOW = ROOT / "flows" / "train_digits.py"
@@ -77,6 +78,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         patch.setenv("DERIVA_ML_HOME", str(home))
         yield Place(home, place.environment, output)
         end_embedded(home)
+    end_temporary_servers(home)
 
 
 def value(output: str, name: str) -> str:
