@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
 
@@ -26,4 +27,16 @@ def naming_disk_errors() -> Iterator[None]:
         raise DerivaMLConfigurationError(
             f"The disk did not take a write{where}: {e.strerror}. What was staged before is still there: make room on "
             "the disk, or see what is wrong with it, and repeat."
+        ) from e
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are not there. What hinders it is DerivaMLConfigurationError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise DerivaMLConfigurationError(
+            f"The folder {path} cannot be made: {e.strerror}. What was staged before is still there: make room on the "
+            "disk, or see what is in the way or who may write there, and repeat. Another home folder is chosen with "
+            "DERIVA_ML_HOME."
         ) from e

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from deriva_ml_prefect.journal.disk import naming_disk_errors
+from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors
 from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.values.rid import RID
 
@@ -44,7 +44,7 @@ def append_entry(folder: Path, rid: RID, file: StagedFile) -> None:
 @naming_disk_errors()
 def rewrite(folder: Path, rid: RID, files: Iterable[StagedFile]) -> None:
     """Write the whole document anew."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     head = json.dumps({"version": 2, "execution_rid": rid})[:-1] + ', "assets": {'
     lines = ",\n".join(_line(file) for file in files)
     text = head + ("\n" + lines if lines else "") + _END.decode()

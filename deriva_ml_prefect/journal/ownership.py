@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.exceptions import DerivaMLOwnershipError
-from deriva_ml_prefect.journal.disk import naming_disk_errors
+from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors
 from deriva_ml_prefect.journal.store import Journal, is_on_network, now, taken_over
 from deriva_ml_prefect.values.rid import RID
 
@@ -84,7 +84,7 @@ def take(journal: Journal, folder: Path, rid: RID, *, heartbeat: float = 0) -> s
         held = _held.get((os.getpid(), path))
         if held:
             return held.token
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         descriptor = _open_locked(path, folder, rid)
         token = _new_token()
         try:

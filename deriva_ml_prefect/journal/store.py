@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError, DerivaMLOwnershipError
+from deriva_ml_prefect.journal.disk import make_folder
 from deriva_ml_prefect.journal.queries import change_from, schema, sql
 from deriva_ml_prefect.values.rid import RID
 
@@ -164,7 +165,7 @@ def close_journals() -> None:
 
 
 def _connect(path: Path) -> Journal:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
         connection.row_factory = sqlite3.Row

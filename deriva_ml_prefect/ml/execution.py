@@ -22,6 +22,7 @@ from deriva_ml_prefect.exceptions import DerivaMLReadOnlyError, DerivaMLValidati
 from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal import inputs, ownership
+from deriva_ml_prefect.journal.disk import make_folder
 from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.ml.absent import OF_EXECUTION, KnowsAbsent
 from deriva_ml_prefect.ml.asset_file import AssetFacts, AssetFilePath
@@ -81,7 +82,7 @@ class Execution(KnowsAbsent):
     @property
     def working_dir(self) -> Path:
         """Scratch folder of this execution. What is written here is not uploaded: use `asset_file_path`."""
-        self.context.work.mkdir(parents=True, exist_ok=True)
+        make_folder(self.context.work)
         return self.context.work
 
     def checkpoint_path(self, name: str) -> Path:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deriva_ml_prefect.config.settings import Settings
+from deriva_ml_prefect.journal.disk import make_folder
 from deriva_ml_prefect.values.rid import RID
 
 _LOCK = ".lock"
@@ -27,7 +28,7 @@ def asset_entry(settings: Settings, rid: RID, md5: str) -> Path:
 @contextmanager
 def locked_asset(entry: Path) -> Iterator[None]:
     """Within it nobody else fetches the asset, or deletes it."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(entry.parent)
     with entry.with_name(entry.name + _LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from deriva_ml_prefect.journal import executions, files
+from deriva_ml_prefect.journal.disk import make_folder
 from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
 from deriva_ml_prefect.values.objects import check_filename
 from deriva_ml_prefect.values.rid import RID
@@ -15,7 +16,7 @@ from deriva_ml_prefect.values.rid import RID
 def checkpoint_path(context: Context, name: str) -> Path:
     """Where a checkpoint of that name is, or is to be written: a file, or a folder that the caller makes."""
     path = context.checkpoints / check_filename(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return path
 
 
@@ -27,7 +28,7 @@ def take_over_checkpoints(context: Context, old: RID) -> list[str]:
     """
     before = replace(context, rid=old)
     if before.checkpoints.is_dir():
-        context.checkpoints.mkdir(parents=True, exist_ok=True)
+        make_folder(context.checkpoints)
         for path in sorted(before.checkpoints.iterdir()):
             target = context.checkpoints / path.name
             if target.exists() or path.name.endswith(_PART):

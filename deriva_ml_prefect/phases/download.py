@@ -17,6 +17,7 @@ from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLValidationError
 from deriva_ml_prefect.journal import executions, inputs
+from deriva_ml_prefect.journal.disk import make_folder
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.asset_cache import asset_entry, locked_asset, mark_used
 from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of, writer_elsewhere
@@ -117,7 +118,7 @@ def fetch_asset(
     # a row of the catalog may hold any text as a name
     name = safe_name(record.filename or record.rid)
     target = folder / name
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if given and (target.is_symlink() or target.exists()):
         if not is_intact(target, md5_hex=record.md5, length=record.length, remember=False):
             raise DerivaMLValidationError(
@@ -128,7 +129,7 @@ def fetch_asset(
         entry = asset_entry(load_settings(), record.rid, record.md5)
         source = entry / name
         with locked_asset(entry):
-            entry.mkdir(parents=True, exist_ok=True)
+            make_folder(entry)
             _ensure(context, record, source, where="in the cache")
             mark_used(entry)
         if not (target.is_symlink() and target.readlink() == source):

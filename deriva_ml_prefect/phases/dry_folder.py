@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from deriva_ml_prefect.journal import ownership
+from deriva_ml_prefect.journal.disk import make_folder
 from deriva_ml_prefect.phases.launch import find_launch
 from deriva_ml_prefect.values.rid import DRY_RUN_RID
 
@@ -27,7 +28,7 @@ _made: dict[int, list[Path]] = {}
 def make_dry_folder(home: Path) -> Path:
     """A new folder for the journal and the files of a dry run; those that others left behind are removed."""
     folder = home / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     remove_left_folders(folder)
     made = Path(tempfile.mkdtemp(dir=folder))
     # the other ranks of a training may still read what rank 0 downloaded when that ends

@@ -23,6 +23,7 @@ from typing import Any
 
 from deriva_ml_prefect.exceptions import DerivaMLAttemptError
 from deriva_ml_prefect.journal import executions, ownership
+from deriva_ml_prefect.journal.disk import make_folder
 from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
 from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -101,7 +102,7 @@ def next_note(workspace: Path, launch: Launch) -> Path:
 
 def announce(context: Context, note: Path, *, runs_code: bool) -> None:
     """Rank 0 has begun an execution: the others may find it, and wait until its inputs are here."""
-    note.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(note.parent)
     for old in note.parent.glob("*.json"):
         if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
             old.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from deriva_ml_prefect.exceptions import DerivaMLAttemptError
 from deriva_ml_prefect.journal import executions
+from deriva_ml_prefect.journal.disk import make_folder
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.context import Context, check_writable, entry_of, journal_of, writer_elsewhere
 from deriva_ml_prefect.phases.remind import tell_of_unregistered
@@ -38,10 +39,11 @@ def start(context: Context) -> None:
             f"The code of execution {context.rid} has run already (status {entry.status}). Upload what it staged with "
             f"`deriva-ml-prefect resume {context.rid}`, or begin a new execution to run it again."
         )
+    # before anything says that the code runs: when this fails, it has not been begun
+    make_folder(context.work)
     message = f"Attempt {context.attempt}" if context.attempt > 1 else None
     advance(context, ExecutionStatus.Running, message, patient=True)
     executions.mark_user_code(journal_of(context), context.rid, "started", Outcome.unknown)
-    context.work.mkdir(parents=True, exist_ok=True)
     _clocks[str(context.workspace), context.rid] = time.monotonic()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLExecutionError
-from deriva_ml_prefect.journal.disk import naming_disk_errors
+from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors
 from deriva_ml_prefect.provenance.scrub import Scrubber, make_scrubber
 
 KEY_FILE = "scrub.key"
@@ -22,7 +22,7 @@ def scrubber(home: Path) -> Scrubber:
     try:
         key = path.read_bytes()
     except FileNotFoundError:
-        home.mkdir(parents=True, exist_ok=True)
+        make_folder(home)
         fresh = home / f"{KEY_FILE}.{os.getpid()}"
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as stream:

@@ -24,7 +24,7 @@ from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal import manifest
-from deriva_ml_prefect.journal.disk import naming_disk_errors
+from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors
 from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, entry_of, journal_of
 from deriva_ml_prefect.phases.heartbeat import hold
@@ -76,7 +76,7 @@ def register_file(context: Context, request: Registration) -> StagedFile:
     if exists:
         check_regular(source)
     target = context.staged / table.name / name
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     file = StagedFile(
         key=f"{table.name}/{name}",
         schema=table.schema,
@@ -413,7 +413,7 @@ def write_output(context: Context, request: Registration, content: bytes) -> Sta
     """
     _check_open(context)
     folder = context.staged / assets.asset_table(catalog_of(context), request.asset_table).name
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / check_filename(request.rename_file or request.file_name)
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as stream:

@@ -24,7 +24,7 @@ LIES = ("torn-json", "html", "length-long", "length-short", "stall", "trickle")
 DISK_ERRORS = tuple(
     f"{error}-{kind}"
     for error in ("ENOSPC", "EIO")
-    for kind in ("write", "fsync", "open", "rename", "link", "truncate")
+    for kind in ("write", "fsync", "open", "rename", "link", "truncate", "mkdir", "unlink")
 )
 CHANGES = ("change-truncate", "change-rewrite", "change-delete", "change-touch", "change-source")
 RACE = "race"
