@@ -21,6 +21,7 @@ from deriva_ml_prefect.bags.export import export_dataset
 from deriva_ml_prefect.bags.layout import bag_name
 from deriva_ml_prefect.bags.manifest import read_fetch, read_manifest
 from deriva_ml_prefect.bags.materialize import Progress, materialize_bag
+from deriva_ml_prefect.bags.space import require_space
 from deriva_ml_prefect.bags.verify import file_md5
 from deriva_ml_prefect.catalog.connection import Catalog
 from deriva_ml_prefect.catalog.rows import snaptime
@@ -80,7 +81,9 @@ def download_bag(
             asked = True
         entries = read_fetch(bag)
         paths = [file.path for file in entries]
-        if materialize and changed_since_checked(entry, bag, paths):
+        if materialize and (missing := changed_since_checked(entry, bag, paths)):
+            lengths = {file.path: file.length for file in entries}
+            require_space(entry, sum(lengths[path] for path in missing), f"Dataset {record.dataset_rid}")
             fetched = materialize_bag(catalog, bag, concurrency=concurrency, progress=progress)
             if fetched:
                 asked = True

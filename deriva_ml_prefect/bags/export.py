@@ -82,6 +82,19 @@ def _assets(catalog: Catalog, schema: Schema, harvest: Harvest, bag: Path) -> li
     return entries
 
 
+def asset_lengths(catalog: Catalog, schema: Schema, harvest: Harvest) -> list[int]:
+    """Bytes of each file that a bag of these rows fetches."""
+    lengths: list[int] = []
+    for ref in sorted(harvest.rows):
+        if not is_asset(schema.tables[ref]):
+            continue
+        writers = _writers(schema, harvest, ref, catalog.address.ml_schema)
+        for rid, row in harvest.rows[ref].items():
+            if _fetchable(catalog, row) is not None and md5_hex_of(str(row.get("MD5") or "")):
+                lengths += [int(row.get("Length") or 0)] * len(writers.get(rid) or [rid])
+    return lengths
+
+
 def _writers(schema: Schema, harvest: Harvest, ref: Ref, ml_schema: str) -> dict[str, list[str]]:
     """For metadata files: the executions that wrote each, under whose RIDs they lie. Empty for other tables."""
     if ref != (ml_schema, MLAsset.execution_metadata.value):

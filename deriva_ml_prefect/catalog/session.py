@@ -18,12 +18,31 @@ class Identity:
     email: str | None
 
 
+@dataclass(frozen=True)
+class Session:
+    """The login that the credential in use stands for."""
+
+    identity: Identity
+    seconds_left: float | None
+    """Until it ends, if nothing extends it; None where the server does not say."""
+
+
 def who_am_i(catalog: Catalog) -> Identity:
     """The identity of the open session; DerivaMLAuthenticationError if there is none."""
+    return read_session(catalog).identity
+
+
+def read_session(catalog: Catalog) -> Session:
+    """The open session; DerivaMLAuthenticationError if there is none."""
     try:
-        client = catalog.client.request("GET", "/authn/session", want_json=True).json()["client"]
+        document = catalog.client.request("GET", "/authn/session", want_json=True).json()
     except DerivaMLNotFoundError:
         raise DerivaMLAuthenticationError(
             f"{catalog.address.hostname} knows no session for the credential in use. Log in, then repeat."
         ) from None
-    return Identity(client["id"], client.get("display_name"), client.get("full_name"), client.get("email"))
+    client = document["client"]
+    left = document.get("seconds_remaining")
+    return Session(
+        Identity(client["id"], client.get("display_name"), client.get("full_name"), client.get("email")),
+        float(left) if isinstance(left, (int, float)) else None,
+    )

@@ -25,6 +25,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--info", action="store_true", help="show groups and names of the configurations, and exit")
     parser.add_argument("--multirun", "-m", action="store_true", help="run every combination of comma-separated values")
+    parser.add_argument(
+        "--preflight",
+        action="store_true",
+        help="look whether the run would succeed (login, rights, terms, inputs and their size, disk), and run nothing",
+    )
     parser.add_argument("--prefect", action="store_true", help="run as a Prefect flow even if no API is configured")
     parser.add_argument("--allow-dirty", action="store_true", help="do not warn of uncommitted changes")
     parser.add_argument("overrides", metavar="OVERRIDES", nargs="*", help="Hydra overrides, e.g. model_config=quick")
@@ -50,6 +55,7 @@ def _run(arguments: argparse.Namespace) -> int:
             catalog_id=arguments.catalog,
             multirun=arguments.multirun,
             use_prefect=arguments.prefect,
+            only_ahead=arguments.preflight,
         )
     )
     return 0

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
 from deriva_ml_prefect.experiments.loading import load_folder
-from deriva_ml_prefect.experiments.model_run import as_flow, has_prefect_api
+from deriva_ml_prefect.experiments.model_run import as_flow, has_prefect_api, only_ahead
 from deriva_ml_prefect.experiments.sweeps import list_multiruns, lookup_multirun
 
 HYDRA_VERSION = "1.3"
@@ -35,6 +35,8 @@ class Launch:
     multirun: bool = False
     use_prefect: bool = False
     """As a flow even where no Prefect API is configured."""
+    only_ahead: bool = False
+    """Look whether the run would succeed, and run nothing."""
 
 
 def launch(request: Launch) -> None:
@@ -67,7 +69,7 @@ def launch(request: Launch) -> None:
 
     # Hydra reads the command line itself
     arguments = [*overrides, *(["--multirun"] if multirun else [])]
-    with _command_line(arguments), as_flow(request.use_prefect or has_prefect_api()):
+    with _command_line(arguments), as_flow(request.use_prefect or has_prefect_api()), only_ahead(request.only_ahead):
         hydra.main(version_base=HYDRA_VERSION, config_path=None, config_name=request.config_name)(run)()
     if errors:
         raise errors[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +18,8 @@ from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
 from deriva_ml_prefect.experiments.specs import DerivaMLConfig
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.pages.preflight_page import render_preflight
+from deriva_ml_prefect.phases.preflight import require_ready
 from deriva_ml_prefect.phases.record import register_document
 from deriva_ml_prefect.values.names import ExecMetadataType
 
@@ -24,6 +27,19 @@ logger = logging.getLogger("deriva-ml-run")
 """Not the package's own logger, whose level the connection sets: whoever ran a model wants to know its execution."""
 
 _as_flow: ContextVar[bool] = ContextVar("deriva_ml_prefect_as_flow", default=False)
+
+
+_only_ahead: ContextVar[bool] = ContextVar("deriva_ml_prefect_only_ahead", default=False)
+
+
+@contextmanager
+def only_ahead(wanted: bool) -> Iterator[None]:
+    """Inside, `run_model` looks whether the run would succeed, says so, and runs nothing; or it runs."""
+    token = _only_ahead.set(wanted)
+    try:
+        yield
+    finally:
+        _only_ahead.reset(token)
 
 
 @contextmanager
@@ -80,6 +96,9 @@ def run_model(
     )
     described = _workflow(ml, workflow, code)
 
+    if _only_ahead.get():
+        return _tell_ahead(ml, spec, described)
+
     def act(ml_instance: DerivaML, execution: Execution) -> Any:
         if execution.dry_run:
             logger.info("Dry run: the inputs are here; the model is not run.")
@@ -97,6 +116,12 @@ def run_model(
     )
     _tell(execution)
     return result
+
+
+def _tell_ahead(ml: DerivaML, spec: ExecutionSpec, workflow: Workflow) -> None:
+    report = ml.preflight(spec, workflow=workflow)
+    sys.stdout.write("\n".join(render_preflight(report)) + "\n")
+    require_ready(report)
 
 
 def _connect(config: Any, ml_class: type[DerivaML]) -> DerivaML:

@@ -40,6 +40,7 @@ from deriva_ml_prefect.ml.table_arguments import column_document, column_or_tabl
 from deriva_ml_prefect.ml.workflow import RecordedWorkflow
 from deriva_ml_prefect.phases import begin, download, recover
 from deriva_ml_prefect.phases.begin import Request
+from deriva_ml_prefect.phases.preflight import look_ahead
 from deriva_ml_prefect.phases.recover import Interrupted
 from deriva_ml_prefect.provenance.code import find_code
 from deriva_ml_prefect.provenance.git import CodeFacts
@@ -52,6 +53,7 @@ from deriva_ml_prefect.questions.verification.report import Verification
 from deriva_ml_prefect.questions.verification.verify import verify_execution
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import ML_SCHEMA, MLVocab
+from deriva_ml_prefect.values.preflight import Preflight
 from deriva_ml_prefect.values.records import Term
 from deriva_ml_prefect.values.rid import DRY_RUN_RID
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -417,6 +419,17 @@ class DerivaML(KnowsAbsent):
             continues=continues,
         )
         return Execution(self, download.download_inputs(begin.begin_execution(request)))
+
+    def preflight(
+        self, configuration: ExecutionSpec | None = None, *, workflow: Workflow | str | None = None
+    ) -> Preflight:
+        """Look at everything that a run of the configuration needs, without writing or downloading: `ok`, or why not.
+
+        Login, schema, rights, terms, inputs with what of them would be downloaded, and the disk.
+        """
+        self._catalog  # noqa: B018 (as in create_execution)
+        spec = _as_spec(configuration) if configuration is not None else ExecutionSpec()
+        return look_ahead(self.address, spec, self._workflow_of(workflow))
 
     def _workflow_of(self, workflow: Workflow | str | None) -> Workflow | None:
         if not isinstance(workflow, str):

@@ -43,12 +43,14 @@ from deriva_ml_prefect.phases.launch import (
     takes_no_part,
 )
 from deriva_ml_prefect.phases.lease import lease_rids
+from deriva_ml_prefect.phases.preflight import check_start, look_ahead, require_ready
 from deriva_ml_prefect.phases.record import link_name, upload_metadata
 from deriva_ml_prefect.phases.run import needs_user_code
 from deriva_ml_prefect.phases.scrubbing import clean_prose, scrubber
 from deriva_ml_prefect.phases.supersede import leave_behind, take_unfinished, tell_of_unfinished
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import MLAsset, MLVocab
+from deriva_ml_prefect.values.preflight import Verdict
 from deriva_ml_prefect.values.records import DatasetVersionRecord, WorkflowRecord
 from deriva_ml_prefect.values.rid import DRY_RUN_RID, RID
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -202,6 +204,7 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
     for asset in request.spec.asset_specs():
         assets.read_asset(catalog, asset.rid)
 
+    check_start(catalog, with_datasets=bool(request.spec.datasets))
     attempt = _attempt(request, journal, supersedes)
     purpose = f"execution {request.flow_run_id}/{attempt}" if request.flow_run_id else f"execution {uuid.uuid4()}"
     workflow_purpose = _workflow_purpose(described)
@@ -401,6 +404,15 @@ def _link_to_parent(context: Context, parent: RID, sequence: int | None) -> None
         )
 
 
+def _tell_ahead(request: Request, workflow: Workflow) -> None:
+    """A dry run says, in the log, what a run would need; what would stop one is raised, before anything is fetched."""
+    report = look_ahead(request.address, request.spec, workflow)
+    for check in report.checks:
+        level = logging.INFO if check.verdict is Verdict.good else logging.WARNING
+        logger.log(level, "Preflight, %s: %s", check.name, check.text)
+    require_ready(report)
+
+
 def _begin_dry(request: Request, settings: Settings) -> Context:
     """A dry run: inputs are resolved and downloaded, nothing is written to the catalog, the journal is thrown away."""
     catalog = catalog_for(request.address)
@@ -418,6 +430,7 @@ def _begin_dry(request: Request, settings: Settings) -> Context:
         configuration=_recorded(request.spec, settings),
     )
     _note_versions(journal, DRY_RUN_RID, versions)
+    _tell_ahead(request, workflow)
     context = Context(
         DRY_RUN_RID, request.address, settings.home, workspace, dry_run=True, flow_run_id=request.flow_run_id
     )
