@@ -42,7 +42,7 @@ def acl_resource(store: Store, request: Request, target: Target) -> Response:
         _check_access(holder, access)
         require(request.client, holder, above, "owner")
         before = holder.acl.get(access, ())
-        require_conditions(request, lambda: tag_of(json_bytes(before), JSON))
+        require_conditions(request, lambda: _tag(before, role))
         after: Acl = {**holder.acl, access: change(before)}
         set_acl(connection, holder, after)
     return done()
@@ -70,7 +70,18 @@ def _read(request: Request, holder: Name | Version, access: str | None, role: st
         return represent(request, json_bytes(roles), JSON)
     if role not in roles:
         raise NotFound(f"{role!r:.200} is not in {access} of {holder.path}.")
-    return represent(request, role.encode() + b"\n\n", TEXT)
+    return represent(request, _role_text(role), TEXT)
+
+
+def _role_text(role: str) -> bytes:
+    return role.encode() + b"\n\n"
+
+
+def _tag(roles: tuple[str, ...], role: str | None) -> str | None:
+    """The ETag that a read of the list, or of the role in it, gives; None where the role is not in it."""
+    if role is None:
+        return tag_of(json_bytes(roles), JSON)
+    return tag_of(_role_text(role), TEXT) if role in roles else None
 
 
 def _change(request: Request, role: str | None) -> Change:

@@ -7,6 +7,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from sqlite3 import Connection
+from urllib.parse import unquote
 
 from deriva_ml_prefect.embedded.errors import BadRequest, Conflict, MethodNotAllowed, NotFound
 from deriva_ml_prefect.embedded.http import Request, Response
@@ -20,6 +21,7 @@ from .url import Target
 DIGEST_BYTES = {"content-md5": 16, "content-sha256": 32}
 KEYS = ("content-type", "content-disposition", *DIGEST_BYTES)
 DISPOSITION = re.compile(r"filename\*=UTF-8''[-_.~A-Za-z0-9%]+")
+SLASH = re.compile(r"[/\\]")
 VISIBLE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 MOST_TEXT = 64 * 1024
 
@@ -29,8 +31,10 @@ def check_value(key: str, text: str) -> str:
     text = text.strip()
     if key in DIGEST_BYTES:
         return base64.b64encode(_digest(key, text)).decode()
-    if key == "content-disposition" and not DISPOSITION.fullmatch(text):
-        raise BadRequest(f"content-disposition must be filename*=UTF-8''NAME, percent-encoded, not {text!r:.200}.")
+    if key == "content-disposition" and (not DISPOSITION.fullmatch(text) or SLASH.search(unquote(text))):
+        raise BadRequest(
+            f"content-disposition must be filename*=UTF-8''NAME, percent-encoded, without slashes, not {text!r:.200}."
+        )
     if key not in KEYS:
         raise BadRequest(f"{key!r:.100} is no metadata of an object; there are {', '.join(KEYS)}.")
     if not VISIBLE.fullmatch(text):

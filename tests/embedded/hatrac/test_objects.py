@@ -227,3 +227,23 @@ def test_jobs_are_described_in_former_words_too(client: httpx.Client, ns: str) -
     assert (job["chunk-length"], job["content-length"], job["content-type"]) == (5, 5, "text/plain")
     for wrong in ({"chunk-length": "x"}, {"chunk-length": 0}, {"chunk-length": None}, {"chunk-length": [5]}):
         assert client.post(f"{ns}/wrong;upload", json={"content-length": 5, **wrong}).status_code == 400
+
+
+@pytest.mark.parametrize("name", ["a%2Fb", "a%5Cb", "%2f", "a b"])
+def test_a_file_name_for_downloads_has_no_slashes(client: httpx.Client, ns: str, name: str) -> None:
+    disposition = f"filename*=UTF-8''{name}"
+    assert client.put(f"{ns}/o", content=b"x", headers={"content-disposition": disposition}).status_code == 400
+    job = {"chunk-length": 1, "content-length": 1, "content-disposition": disposition}
+    assert client.post(f"{ns}/o;upload", json=job).status_code == 400
+
+
+def test_a_role_in_a_list_has_an_etag_of_its_own(client: httpx.Client, ns: str) -> None:
+    role = f"{ns};acl/create/somebody"
+    assert client.put(role, headers={"if-match": "*"}).status_code == 412
+    assert client.put(role, headers={"if-none-match": "*"}).status_code == 204
+    tag = client.get(role).headers["etag"]
+    assert client.get(role, headers={"if-none-match": tag}).status_code == 304
+    assert client.delete(role, headers={"if-none-match": tag}).status_code == 412
+    assert client.delete(role, headers={"if-match": '"other"'}).status_code == 412
+    assert client.delete(role, headers={"if-match": tag}).status_code == 204
+    assert client.get(role).status_code == 404
