@@ -187,5 +187,12 @@ class _Receipts:
         with self.lock:
             waiting, self.waiting = self.waiting, []
             self.stored_at = self.clock()
-        if waiting:
+        if not waiting:
+            return
+        try:
             journal_effects.mark_delivered(self.journal, self.rid, waiting)
+        except BaseException:
+            # others' receipts are among them: what they prove stays true, and is stored with the next ones
+            with self.lock:
+                self.waiting = waiting + self.waiting
+            raise
