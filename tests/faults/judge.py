@@ -17,6 +17,7 @@ from deriva_ml_prefect.journal import ownership
 from deriva_ml_prefect.values.status import ExecutionStatus, is_legal
 from tests.faults import process
 from tests.faults.picture import (
+    ASSETS,
     Picture,
     differences,
     items_in,
@@ -283,7 +284,9 @@ class Judge:
 
     def _between(self) -> list[str]:
         """What must hold at every moment: P5, P3, P4, and that nothing staged has gone."""
-        picture = take_picture(self.lane)
+        picture = take_picture(self.lane, tables=("Execution", *ASSETS))
+        if any(row["Status"] == "Uploaded" for row in picture.executions):
+            picture = take_picture(self.lane)
         problems = rows_without_objects(self.lane, picture)
         problems += self._still_owned()
         if len(picture.executions) > 1:

@@ -49,15 +49,21 @@ class Picture:
 
     rows: dict[str, list[str]]
     raw: dict[str, list[Row]] = field(repr=False)
+    objects: dict[str, tuple[int, bytes]] = field(default_factory=dict, repr=False)
+    """Objects that were looked at, by URL: the status of the answer and the bytes."""
 
     @property
     def executions(self) -> list[Row]:
         return self.raw["Execution"]
 
 
-def take_picture(lane: Lane) -> Picture:
-    """All rows that came into the lane's catalog since its schedule began."""
-    raw = {name: _since(lane.catalog, schema, name, lane.began) for name, schema in TABLES.items()}
+def take_picture(lane: Lane, *, tables: Iterable[str] = TABLES) -> Picture:
+    """All rows that came into the lane's catalog since its schedule began, or those of some tables."""
+    chosen = set(tables)
+    raw = {
+        name: _since(lane.catalog, schema, name, lane.began) if name in chosen else []
+        for name, schema in TABLES.items()
+    }
     names = {row["RID"]: "the execution" for row in raw["Execution"]}
     names |= {row["RID"]: "the workflow" for row in raw["Workflow"]}
     names |= {row["RID"]: f"{table}/{row['Filename']}" for table in ASSETS for row in raw[table]}
@@ -121,17 +127,29 @@ def items_in(picture: Picture) -> set[str]:
 
 def rows_without_objects(lane: Lane, picture: Picture) -> list[str]:
     """Promise P5: rows of assets whose object is not there under the row's MD5 and length."""
-    return [problem for table in ASSETS for row in picture.raw[table] for problem in _check_object(lane, row, table)]
+    return [
+        problem
+        for table in ASSETS
+        for row in picture.raw[table]
+        for problem in _check_object(lane, picture, row, table)
+    ]
 
 
-def _check_object(lane: Lane, row: Row, table: str) -> list[str]:
-    answer = lane.catalog.client.request("GET", row["URL"], expect=(200, 404, 409, 410))
+def _object(lane: Lane, picture: Picture, url: str) -> tuple[int, bytes]:
+    if url not in picture.objects:
+        answer = lane.catalog.client.request("GET", url, expect=(200, 404, 409, 410))
+        picture.objects[url] = (answer.status, answer.content)
+    return picture.objects[url]
+
+
+def _check_object(lane: Lane, picture: Picture, row: Row, table: str) -> list[str]:
+    status, content = _object(lane, picture, row["URL"])
     what = f"{table}/{row['Filename']}"
-    if answer.status != 200:
-        return [f"P5: {what} has a row, and no object at {row['URL']} ({answer.status})"]
-    md5 = hashlib.md5(answer.content, usedforsecurity=False).hexdigest()
-    if md5 != row["MD5"] or len(answer.content) != row["Length"]:
-        return [f"P3: {what} has other bytes than its row says: {md5} {len(answer.content)}"]
+    if status != 200:
+        return [f"P5: {what} has a row, and no object at {row['URL']} ({status})"]
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if md5 != row["MD5"] or len(content) != row["Length"]:
+        return [f"P3: {what} has other bytes than its row says: {md5} {len(content)}"]
     return []
 
 
@@ -140,9 +158,7 @@ def secrets_in(lane: Lane, picture: Picture, secrets: Iterable[str]) -> list[str
     places = {str(path): path.read_bytes() for path in lane.home.rglob("*") if path.is_file()}
     places |= {"what was said": lane.said.read_bytes(), "rows": json.dumps(picture.raw).encode()}
     for row in picture.raw["Execution_Metadata"]:
-        places[f"Execution_Metadata/{row['Filename']}"] = lane.catalog.client.request(
-            "GET", row["URL"], expect=(200, 404)
-        ).content
+        places[f"Execution_Metadata/{row['Filename']}"] = _object(lane, picture, row["URL"])[1]
     wanted = [secret.encode() for secret in secrets]
     return [f"P7: {place} holds a secret" for place, held in places.items() if any(secret in held for secret in wanted)]
 
@@ -169,6 +185,6 @@ def run_record(lane: Lane, picture: Picture) -> dict[str, Any] | None:
     """The record of the run, from the catalog; None if there is none."""
     for row in picture.raw["Execution_Metadata"]:
         if row["Filename"].startswith("deriva-ml-run-"):
-            record: dict[str, Any] = lane.catalog.client.request("GET", row["URL"]).json()
+            record: dict[str, Any] = json.loads(_object(lane, picture, row["URL"])[1])
             return record
     return None
