@@ -25,7 +25,7 @@ from tests.benchmarks.world import World
 if TYPE_CHECKING:
     from deriva_ml_prefect.ml.execution import Execution
 
-LARGE = 1 << 30
+LARGE = 2 << 30
 LARGEST_PUT = 100 << 20
 CHUNKS = 20
 PIECE = 1 << 20
