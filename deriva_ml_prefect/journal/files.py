@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,47 @@ def list_files(journal: Journal, rid: RID, *, unsent: bool = False) -> list[Stag
     """Registered files by key; `unsent`: only those that are not in the catalog."""
     query = "select_unsent_assets" if unsent else "select_assets"
     return [_file(row) for row in journal.rows(query, execution_rid=rid)]
+
+
+def pages(journal: Journal, rid: RID, *, unsent: bool = False, size: int = 2_000) -> Iterator[list[StagedFile]]:
+    """As `list_files`, so many at a time, for executions that have more than should be in memory at once."""
+    query = "select_page_of_unsent_assets" if unsent else "select_page_of_assets"
+    after = ""
+    while page := [_file(row) for row in journal.rows(query, execution_rid=rid, after=after, limit=size)]:
+        yield page
+        after = page[-1].key
+
+
+def unsent_keys(journal: Journal, rid: RID) -> list[str]:
+    """Keys of the files that are not in the catalog."""
+    return [str(row[0]) for row in journal.rows("select_keys_of_unsent_assets", execution_rid=rid)]
+
+
+def unsealed_paths(journal: Journal, rid: RID) -> list[str]:
+    """Where the files lie that are not in the catalog and were never sealed."""
+    return [str(row[0]) for row in journal.rows("select_paths_of_unsealed_assets", execution_rid=rid)]
+
+
+def unsent_types(journal: Journal, rid: RID) -> set[str]:
+    """Asset types of the files that are not in the catalog, as they were given."""
+    rows = journal.rows("select_types_of_unsent_assets", execution_rid=rid)
+    return {term for row in rows for term in json.loads(row[0])}
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What waits to be uploaded, and what of its bytes is in the object store already."""
+
+    files: int
+    bytes: int
+    sent_files: int
+    sent_bytes: int
+
+
+def measure_waiting(journal: Journal, rid: RID) -> Waiting:
+    """How much is sealed and not in the catalog."""
+    row = journal.row("measure_waiting_assets", execution_rid=rid)
+    return Waiting(*row) if row else Waiting(0, 0, 0, 0)
 
 
 def count_unsent(journal: Journal, rid: RID) -> int:

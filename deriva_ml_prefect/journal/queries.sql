@@ -123,6 +123,35 @@ SELECT * FROM execution_state__assets WHERE execution_rid = :execution_rid ORDER
 -- Those that are not in the catalog yet.
 SELECT * FROM execution_state__assets WHERE execution_rid = :execution_rid AND status <> 'uploaded' ORDER BY key;
 
+-- name: select_page_of_assets
+-- The next registered files, by key.
+SELECT * FROM execution_state__assets WHERE execution_rid = :execution_rid AND key > :after ORDER BY key LIMIT :limit;
+
+-- name: select_page_of_unsent_assets
+-- The next ones that are not in the catalog yet.
+SELECT * FROM execution_state__assets WHERE execution_rid = :execution_rid AND key > :after AND status <> 'uploaded'
+ORDER BY key LIMIT :limit;
+
+-- name: select_keys_of_unsent_assets
+-- Keys of the files that are not in the catalog yet.
+SELECT key FROM execution_state__assets WHERE execution_rid = :execution_rid AND status <> 'uploaded';
+
+-- name: select_paths_of_unsealed_assets
+-- Those that were never hashed.
+SELECT path FROM execution_state__assets WHERE execution_rid = :execution_rid AND status <> 'uploaded' AND md5 IS NULL;
+
+-- name: select_types_of_unsent_assets
+-- The lists of asset types that they have.
+SELECT DISTINCT asset_types FROM execution_state__assets WHERE execution_rid = :execution_rid AND status <> 'uploaded';
+
+-- name: measure_waiting_assets
+-- Files to be uploaded and their bytes, and those of them whose bytes are in the object store.
+SELECT count(*), coalesce(sum(a.length), 0), coalesce(sum(e.state = 'delivered'), 0),
+    coalesce(sum(CASE WHEN e.state = 'delivered' THEN a.length END), 0)
+FROM execution_state__assets AS a LEFT JOIN execution_state__effects AS e
+    ON e.execution_rid = a.execution_rid AND e.key = 'bytes/' || a.key
+WHERE a.execution_rid = :execution_rid AND a.status NOT IN ('uploaded', 'wanting');
+
 -- name: count_unsent_assets
 -- How many are not in the catalog yet.
 SELECT count(*) FROM execution_state__assets WHERE execution_rid = :execution_rid AND status <> 'uploaded';

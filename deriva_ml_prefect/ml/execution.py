@@ -366,13 +366,12 @@ class Execution(KnowsAbsent):
             progress=progress_callback,
             keep_staged=clean_folder is False,
         )
-        waiting = {
-            file.key for file in journal_files.list_files(journal_of(self.context), self.context.rid, unsent=True)
-        }
+        journal = journal_of(self.context)
+        waiting = set(journal_files.unsent_keys(journal, self.context.rid))
         lifecycle.deliver_outputs(self.context, options)
         self._metrics.clear()
         uploaded: dict[str, list[AssetFilePath]] = {}
-        for file in journal_files.list_files(journal_of(self.context), self.context.rid):
+        for file in chain.from_iterable(journal_files.pages(journal, self.context.rid) if waiting else ()):
             if file.key in waiting and file.status == "uploaded":
                 uploaded.setdefault(file.asset_table, []).append(self._path(file))
         return uploaded

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from deriva_ml_prefect.exceptions import (
     DerivaMLCredentialExpired,
@@ -18,9 +19,10 @@ from deriva_ml_prefect.journal.effects import Planned
 from deriva_ml_prefect.journal.store import Journal
 from deriva_ml_prefect.phases.context import Context, catalog_of, journal_of
 from deriva_ml_prefect.phases.send import UploadOptions, send
-from deriva_ml_prefect.phases.tell import Teller
-from deriva_ml_prefect.transfer.parallel import Outcome, run_parallel
+from deriva_ml_prefect.phases.tell import Teller, amount_of
+from deriva_ml_prefect.transfer.parallel import WIDEST, Outcome, run_parallel
 from deriva_ml_prefect.transfer.retry import LONGEST_RETRY_AFTER
+from deriva_ml_prefect.transfer.width import Width
 from deriva_ml_prefect.values.effects import Effect, Failure, Order, Receipt, Report
 from deriva_ml_prefect.values.rid import RID
 
@@ -38,29 +40,45 @@ WORK_OF_A_REQUEST = 65_536
 """Bytes that take about as long as the request around them."""
 
 
-def deliver(context: Context, effects: Sequence[Effect], options: UploadOptions) -> Report:
+@dataclass
+class Course:
+    """What deliveries have in common that are parts of one upload: who is told, and how many at once have paid."""
+
+    teller: Teller
+    width: Width | None = None
+
+
+def deliver(
+    context: Context, effects: Sequence[Effect], options: UploadOptions, course: Course | None = None
+) -> Report:
     """Send the effects that have no receipt. Partial failure is in the report; nothing is raised for it.
 
     The intent of all of them is durable before the first is sent, each receipt before this returns.
     """
-    journal = journal_of(context)
-    planned = journal_effects.plan_effects(journal, context.rid, effects)
+    planned = journal_effects.plan_effects(journal_of(context), context.rid, effects)
+    if course is not None:
+        return _deliver(context, planned, options, course)
+    pending = [item.effect for item in planned if not item.receipt]
+    done = sum(item.effect.size for item in planned if item.receipt)
+    with Teller(context.rid, options, amount_of(pending, done=done)) as teller:
+        return _deliver(context, planned, options, Course(teller))
+
+
+def _deliver(context: Context, planned: Sequence[Planned], options: UploadOptions, course: Course) -> Report:
     receipts = [item.receipt for item in planned if item.receipt]
     pending = [item for item in planned if not item.receipt]
     failures: list[Failure] = []
     passing: dict[str, Failure] = {}
-    done = sum(item.effect.size for item in planned if item.receipt)
-    with Teller(context.rid, options, pending, done=done) as teller:
-        for attempt in range(options.max_retries + 1):
-            if attempt:
-                pending = _pause_and_look(context, pending, attempt, passing, options, teller)
-            delivered, failures_now = _Pass(context, options, teller).send_all(pending)
-            receipts += delivered
-            failures += [failure for failure in failures_now if not failure.transient]
-            passing = {failure.key: failure for failure in failures_now if failure.transient}
-            pending = [item for item in pending if item.effect.key in passing]
-            if not pending:
-                return Report(tuple(receipts), tuple(failures))
+    for attempt in range(options.max_retries + 1):
+        if attempt:
+            pending = _pause_and_look(context, pending, attempt, passing, options, course.teller)
+        delivered, failures_now = _Pass(context, options, course).send_all(pending)
+        receipts += delivered
+        failures += [failure for failure in failures_now if not failure.transient]
+        passing = {failure.key: failure for failure in failures_now if failure.transient}
+        pending = [item for item in pending if item.effect.key in passing]
+        if not pending:
+            break
     return Report(tuple(receipts), (*failures, *passing.values()))
 
 
@@ -97,10 +115,11 @@ class _HeldBack(Exception):
 class _Pass:
     """Every effect sent once, many side by side; repeating is the caller's."""
 
-    def __init__(self, context: Context, options: UploadOptions, teller: Teller) -> None:
+    def __init__(self, context: Context, options: UploadOptions, course: Course) -> None:
         self.context = context
         self.options = options
-        self.teller = teller
+        self.course = course
+        self.teller = course.teller
         self.client = catalog_of(context).client
         self.receipts = _Receipts(journal_of(context), context.rid)
         self.faults_in_a_row = 0
@@ -111,7 +130,7 @@ class _Pass:
             outcomes = run_parallel(
                 pending,
                 self.send_one,
-                first_width=FIRST_OF_BYTES if any(_is_bytes(item) for item in pending) else FIRST_OF_ROWS,
+                width=self._width(pending),
                 overloads=lambda: self.client.overloads,
                 work=lambda item: 1 + item.effect.size / WORK_OF_A_REQUEST,
             )
@@ -122,6 +141,12 @@ class _Pass:
         reasons = {failure.key: failure.reason for failure in failed}
         journal_effects.mark_failed(journal_of(self.context), self.context.rid, reasons)
         return delivered, failed
+
+    def _width(self, pending: Sequence[Planned]) -> Width:
+        if self.course.width is None:
+            first = FIRST_OF_BYTES if any(_is_bytes(item) for item in pending) else FIRST_OF_ROWS
+            self.course.width = Width(WIDEST, time.monotonic(), first=first)
+        return self.course.width
 
     def send_one(self, item: Planned) -> Receipt:
         if self.held_back is not None:
@@ -159,6 +184,7 @@ def _failure(outcome: Outcome[Planned, Receipt]) -> Failure:
         str(error) if isinstance(error, _HeldBack) else f"{type(error).__name__}: {error}",
         transient=isinstance(cause, DerivaMLOfflineError),
         retry_after=cause.retry_after if isinstance(cause, DerivaMLOfflineError) else 0.0,
+        held_back=isinstance(error, _HeldBack),
         of_values=isinstance(cause, DerivaMLDataError) and not isinstance(cause, DerivaMLNotFoundError),
         credential_expired=isinstance(cause, DerivaMLCredentialExpired),
     )

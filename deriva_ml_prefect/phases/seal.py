@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
@@ -30,7 +31,7 @@ def seal_file(context: Context, file: StagedFile) -> StagedFile:
 
     DerivaMLValidationError for one that is not there as it was sealed, or is no regular file.
     """
-    with sealing(context, [file]) as seal:
+    with sealing(context, [file.path]) as seal:
         seal(file)
     sealed = journal_files.read_file(journal_of(context), context.rid, file.key)
     assert sealed is not None
@@ -39,9 +40,9 @@ def seal_file(context: Context, file: StagedFile) -> StagedFile:
 
 def seal_outputs(context: Context) -> None:
     """Seal every registered file that can be; what is missing or cannot be read is left for `stage_outputs` to name."""
-    files = journal_files.list_files(journal_of(context), context.rid, unsent=True)
-    with sealing(context, files) as seal:
-        for file in files:
+    journal = journal_of(context)
+    with sealing(context, journal_files.unsealed_paths(journal, context.rid)) as seal:
+        for file in chain.from_iterable(journal_files.pages(journal, context.rid, unsent=True)):
             try:
                 if file.path.exists():
                     seal(file)
@@ -52,9 +53,13 @@ def seal_outputs(context: Context) -> None:
 
 
 @contextmanager
-def sealing(context: Context, files: Sequence[StagedFile]) -> Iterator[Callable[[StagedFile], None]]:
-    """Gives the function that seals one of the files; all that it did is recorded when the context ends."""
-    with showing(f"Hashing files of {context.rid}", total=sum(map(_size, files)), items=len(files)) as meter:
+def sealing(context: Context, unsealed: Sequence[str | Path]) -> Iterator[Callable[[StagedFile], None]]:
+    """Gives the function that seals a file; all that it did is recorded when the context ends.
+
+    `unsealed`: paths of those that are to be hashed.
+    """
+    total = sum(map(_size, unsealed))
+    with showing(f"Hashing files of {context.rid}", total=total, items=len(unsealed)) as meter:
         seals = _Seals(context, meter)
         try:
             yield seals.seal
@@ -72,7 +77,6 @@ class _Seals:
     def seal(self, file: StagedFile) -> None:
         check_regular(file.path)
         if file.md5 is not None and _identity(file.path) == (file.length, file.modified_ns, file.inode):
-            self.meter.advance(0, items=1)
             return
         if file.md5 is not None and file.mode == "symlink":
             raise DerivaMLValidationError(
@@ -114,9 +118,8 @@ def _identity(path: Path) -> tuple[int, int, int]:
     return (found.st_size, found.st_mtime_ns, found.st_ino)
 
 
-def _size(file: StagedFile) -> int:
-    """Bytes that are to be read to seal a file."""
+def _size(path: str | Path) -> int:
     try:
-        return 0 if file.md5 is not None else file.path.stat().st_size
+        return Path(path).stat().st_size
     except OSError:
         return 0

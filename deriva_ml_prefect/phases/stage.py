@@ -327,26 +327,32 @@ def stage_outputs(context: Context) -> Context:
     """
     journal = journal_of(context)
     journal_effects.drop_undelivered_rows(journal, context.rid)
-    files = journal_files.list_files(journal, context.rid, unsent=True)
-    names, unknown = _asset_types(context, {term for file in files for term in file.asset_types})
-    with sealing(context, files) as seal:
-        reasons = {file.key: reason for file in files if (reason := _problem(context, file, unknown, seal))}
+    names, unknown = _asset_types(context, journal_files.unsent_types(journal, context.rid))
+    reasons: dict[str, str] = {}
+    with sealing(context, journal_files.unsealed_paths(journal, context.rid)) as seal:
+        for page in journal_files.pages(journal, context.rid, unsent=True):
+            reasons |= {file.key: reason for file in page if (reason := _problem(context, file, unknown, seal))}
+            _write_names(context, page, names)
+    journal_files.mark_wanting(journal, context.rid, reasons)
+    for key, reason in reasons.items():
+        logger.warning("Execution %s: file %s is not uploaded: %s", context.rid, key, reason)
+    return context
+
+
+def _write_names(context: Context, files: Iterable[StagedFile], names: Mapping[str, str]) -> None:
+    """The terms' own names for the asset types that were given as synonyms."""
+    journal = journal_of(context)
     with journal.transaction():
         for file in files:
             if any(names.get(term, term) != term for term in file.asset_types):
-                described = dict.fromkeys(names.get(term, term) for term in file.asset_types)
                 journal_files.describe_file(
                     journal,
                     context.rid,
                     file.key,
                     metadata=file.metadata,
-                    asset_types=list(described),
+                    asset_types=list(dict.fromkeys(names.get(term, term) for term in file.asset_types)),
                     description=file.description,
                 )
-    journal_files.mark_wanting(journal, context.rid, reasons)
-    for key, reason in reasons.items():
-        logger.warning("Execution %s: file %s is not uploaded: %s", context.rid, key, reason)
-    return context
 
 
 def _asset_types(context: Context, terms: set[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -426,7 +432,6 @@ def write_output(context: Context, request: Registration, content: bytes) -> Sta
 
 def forget_staged_bytes(context: Context) -> None:
     """Delete staged files that are in the catalog. Journal entries and receipts stay."""
-    files = journal_files.list_files(journal_of(context), context.rid)
-    if any(file.status != "uploaded" for file in files):
+    if journal_files.count_unsent(journal_of(context), context.rid):
         return
     shutil.rmtree(context.staged, ignore_errors=True)

@@ -4,21 +4,47 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from types import TracebackType
 
 from deriva_ml_prefect.journal.effects import Planned
 from deriva_ml_prefect.phases.send import Told, UploadOptions
 from deriva_ml_prefect.progress.meter import ROWS, Meter, showing
-from deriva_ml_prefect.values.effects import Order
+from deriva_ml_prefect.values.effects import Effect, Order
 from deriva_ml_prefect.values.progress import UploadProgress
 from deriva_ml_prefect.values.rid import RID
 
 logger = logging.getLogger(__name__)
 
-
 _ROWS_UNDER = {"asset_rows": "rows", "asset_types": "rows", "asset_links": "assets"}
 """Where the payload of a kind has its list of rows."""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is to be delivered."""
+
+    files: int = 0
+    bytes: int = 0
+    """Of all files, with those that were delivered before."""
+    done: int = 0
+    """Bytes that were delivered before."""
+    rows: int = 0
+    features: bool = False
+    """Whether the rows are values of features."""
+
+
+def amount_of(pending: Iterable[Effect], *, done: int = 0) -> Amount:
+    """The amount of effects; `done` bytes were delivered before."""
+    files = size = rows = 0
+    features = False
+    for effect in pending:
+        files += effect.payload["kind"] == "bytes"
+        size += effect.size
+        rows += _rows_of(effect)
+        features = features or effect.order is Order.feature_rows
+    return Amount(files, done + size, done, rows, features)
 
 
 class Teller:
@@ -27,16 +53,15 @@ class Teller:
     A context, within which a person is shown it as well.
     """
 
-    def __init__(self, rid: RID, options: UploadOptions, pending: Sequence[Planned], *, done: int) -> None:
+    def __init__(self, rid: RID, options: UploadOptions, amount: Amount) -> None:
         self.rid = rid
-        self.pending = pending
-        self.rows = 0
+        self.amount = amount
         self.meter: Meter | None = None
         self.callback = options.progress
         self.chunk_size = options.chunk_size
-        self.total_files = sum(1 for item in pending if item.effect.payload["kind"] == "bytes")
-        self.total = done + sum(item.effect.size for item in pending)
-        self.completed = done
+        self.total_files = amount.files
+        self.total = amount.bytes
+        self.completed = amount.done
         self.files = 0
         self.sent: dict[str, int] = {}
         self.lock = threading.Lock()
@@ -45,9 +70,8 @@ class Teller:
         if self.total_files:
             self._showing = showing(f"Uploading {self.rid}", total=self.total, items=self.total_files)
         else:
-            features = any(item.effect.order is Order.feature_rows for item in self.pending)
-            what = "Inserting values" if features else "Recording files"
-            self._showing = showing(f"{what} {self.rid}", total=sum(map(_rows_of, self.pending)), unit=ROWS)
+            what = "Inserting values" if self.amount.features else "Recording files"
+            self._showing = showing(f"{what} {self.rid}", total=self.amount.rows, unit=ROWS)
         self.meter = self._showing.__enter__()
         if self.total_files:
             self.meter.start_at(self.completed)
@@ -77,12 +101,11 @@ class Teller:
         """An effect has arrived."""
         if item.effect.payload["kind"] != "bytes":
             if self.meter is not None:
-                self.meter.advance(_rows_of(item))
+                self.meter.advance(_rows_of(item.effect))
             return
         with self.lock:
             # bytes that were there already count as sent
-            self.completed += item.effect.size - self.sent.get(item.effect.key, 0)
-            self.sent[item.effect.key] = item.effect.size
+            self.completed += item.effect.size - self.sent.pop(item.effect.key, 0)
             self.files += 1
             self._tell(item, "uploading", self.files)
 
@@ -111,9 +134,9 @@ class Teller:
             )
 
 
-def _rows_of(item: Planned) -> int:
+def _rows_of(effect: Effect) -> int:
     """Rows that an effect brings into the catalog."""
-    payload = item.effect.payload
+    payload = effect.payload
     if payload["kind"] == "feature_rows":
         return int(payload.get("rows", 0))
     under = _ROWS_UNDER.get(payload["kind"])

@@ -16,14 +16,17 @@ from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.context import Context, journal_of
-from deriva_ml_prefect.phases.deliver import deliver
+from deriva_ml_prefect.phases.deliver import Course, deliver
 from deriva_ml_prefect.phases.send import UploadOptions
+from deriva_ml_prefect.phases.tell import Amount, Teller
 from deriva_ml_prefect.values.effects import Effect, Failure, Order, Receipt
 from deriva_ml_prefect.values.names import AssetRole
 from deriva_ml_prefect.values.objects import object_path, object_path_apart
 
 logger = logging.getLogger(__name__)
 
+FILES_AT_ONCE = 4_000
+"""Files in memory at the same time."""
 ROWS_AT_ONCE = 2_000
 """Asset rows in one request."""
 APART = "apart/"
@@ -36,15 +39,51 @@ def upload_assets(context: Context, options: UploadOptions = UploadOptions()) ->
     A file that fails, or that `stage_outputs` found wanting, does not hold up the others. Raises DerivaMLUploadError
     naming each that is not there.
     """
-    upload_files(context, journal_files.list_files(journal_of(context), context.rid, unsent=True), options)
+    journal = journal_of(context)
+    waiting = journal_files.measure_waiting(journal, context.rid)
+    amount = Amount(waiting.files - waiting.sent_files, waiting.bytes, waiting.sent_bytes)
+    pages = journal_files.pages(journal, context.rid, unsent=True, size=FILES_AT_ONCE)
+    with Teller(context.rid, options, amount) as teller:
+        _upload(context, pages, options, Course(teller))
     return context
 
 
 def upload_files(context: Context, files: Sequence[StagedFile], options: UploadOptions) -> None:
     """Upload the given sealed files in the three waves; as `upload_assets`."""
-    wanting = {file.key: file.error or "it was never sealed" for file in files if file.status == "wanting"}
-    ready = [file for file in files if file.key not in wanting]
-    sent = deliver(context, [_bytes_effect(file) for file in ready], options)
+    _upload(context, [files], options)
+
+
+def _upload(
+    context: Context, pages: Iterable[Sequence[StagedFile]], options: UploadOptions, course: Course | None = None
+) -> None:
+    """Upload files page after page, each with its rows, so that no more than a page is in memory."""
+    journal = journal_of(context)
+    wanting: dict[str, str] = {}
+    failures: list[Failure] = []
+    uploaded = 0
+    for page in pages:
+        wanting.update({file.key: file.error or "it was never sealed" for file in page if file.status == "wanting"})
+        ready = [file for file in page if file.status != "wanting"]
+        if failures and failures[-1].held_back:
+            # nothing can be delivered now, so that the rest is not tried either
+            failures += [replace(failures[-1], key=file.key) for file in ready]
+            continue
+        done, failed = _upload_page(context, ready, options, course)
+        uploaded += done
+        failures += sorted(failed, key=lambda failure: failure.held_back)
+    failed_keys = {failure.key: failure.reason for failure in failures}
+    journal_files.mark_failed(journal, context.rid, failed_keys)
+    if failed_keys or wanting:
+        expired = next((failure for failure in failures if failure.credential_expired), None)
+        passing = not wanting and all(failure.transient for failure in failures)
+        raise _error(context, {**wanting, **failed_keys}, uploaded, expired, passing=passing)
+
+
+def _upload_page(
+    context: Context, ready: Sequence[StagedFile], options: UploadOptions, course: Course | None
+) -> tuple[int, list[Failure]]:
+    """The number of files that are in the catalog now, and what became of the others; a failure's key is its file's."""
+    sent = deliver(context, [_bytes_effect(file) for file in ready], options, course)
     urls = {receipt.key.removeprefix("bytes/"): str(receipt.facts["url"]) for receipt in sent.delivered}
     rowed = _deliver_rows(context, [f for f in ready if f.key in urls], partial(_rows_effect, urls=urls), options)
     rowed, moved = _give_own_rows(context, rowed, options)
@@ -54,15 +93,10 @@ def upload_files(context: Context, files: Sequence[StagedFile], options: UploadO
         rids.update(receipt.facts["rids"])
     typed = _deliver_rows(context, rowed.files, partial(_types_effect, rids=rids), options)
     linked = _deliver_rows(context, typed.files, partial(_links_effect, rids=rids), options)
-    journal = journal_of(context)
-    journal_files.mark_uploaded(journal, context.rid, {f.key: (urls[f.key], rids[f.key]) for f in linked.files})
-    failures = [*sent.failed, *rowed.failed, *typed.failed, *linked.failed]
-    failed = {failure.key.removeprefix("bytes/"): failure.reason for failure in failures}
-    journal_files.mark_failed(journal, context.rid, failed)
-    if failed or wanting:
-        expired = next((failure for failure in failures if failure.credential_expired), None)
-        passing = not wanting and all(failure.transient for failure in failures)
-        raise _error(context, {**wanting, **failed}, len(linked.files), expired, passing=passing)
+    uploaded = {f.key: (urls[f.key], rids[f.key]) for f in linked.files}
+    journal_files.mark_uploaded(journal_of(context), context.rid, uploaded)
+    unsent = [replace(failure, key=failure.key.removeprefix("bytes/")) for failure in sent.failed]
+    return len(uploaded), [*unsent, *rowed.failed, *typed.failed, *linked.failed]
 
 
 def _give_own_rows(context: Context, rowed: _Rowed, options: UploadOptions) -> tuple[_Rowed, dict[str, str]]:
@@ -72,7 +106,7 @@ def _give_own_rows(context: Context, rowed: _Rowed, options: UploadOptions) -> t
     used as it is, and that is said.
     """
     otherwise = {key for receipt in rowed.receipts for key in receipt.facts.get("otherwise", ())}
-    _drop_apart(context, keep=otherwise)
+    _drop_apart(context, {file.key for file in rowed.files} - otherwise)
     apart = [file for file in rowed.files if file.key in otherwise]
     if not apart:
         return rowed, {}
@@ -91,11 +125,11 @@ def _give_own_rows(context: Context, rowed: _Rowed, options: UploadOptions) -> t
     return _Rowed((*shared, *own.files), (*rowed.receipts, *own.receipts), (*rowed.failed, *unsent, *own.failed)), urls
 
 
-def _drop_apart(context: Context, *, keep: Collection[str]) -> None:
+def _drop_apart(context: Context, needless: Collection[str]) -> None:
     """Forget objects apart that were planned for files that need none any more."""
     journal = journal_of(context)
     planned = (item.effect.key for item in journal_effects.undelivered(journal, context.rid))
-    stale = [key for key in planned if key.startswith(APART) and key.removeprefix(APART) not in keep]
+    stale = [key for key in planned if key.startswith(APART) and key.removeprefix(APART) in needless]
     if stale:
         journal_effects.drop_effects(journal, context.rid, stale)
 

@@ -10,7 +10,7 @@
     upload     put_file(client, path, object_path, facts, *, content_type, disposition, chunk_size, timeout, progress,
                  job, on_job) -> versioned path; stored_object(client, object_path) -> StoredObject | None
     download   get_file(client, path, dest, *, md5_hex, sha256_hex, length, progress, durable) -> length
-    parallel   run_parallel(jobs, worker, *, first_width, width_limit, overloads, work) -> list[Outcome]
+    parallel   run_parallel(jobs, worker, *, width, width_limit, overloads, work) -> list[Outcome]
     width      Width: how many at once, found by measuring
 
 `progress` is told the bytes that are through since it was told last. This room does not know what the bytes mean.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from deriva_ml_prefect.transfer.width import FIRST_WIDTH, Width
+from deriva_ml_prefect.transfer.width import Width
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -34,21 +34,22 @@ def run_parallel(
     jobs: Sequence[Job],
     worker: Callable[[Job], Result],
     *,
-    first_width: int = FIRST_WIDTH,
+    width: Width | None = None,
     width_limit: int = WIDEST,
     overloads: Callable[[], int] | None = None,
     work: Callable[[Job], float] | None = None,
 ) -> list[Outcome[Job, Result]]:
     """Call `worker` for every job in threads; outcomes come in the order of the jobs, and one failure hides no other.
 
-    It begins with `first_width` at once. `overloads` counts the server's overload answers so far
-    (`HttpClient.overloads`); a rise halves the width. `work` says how much a job is, where they differ: jobs that take
-    ten times as long tell nothing of the width.
+    A `width` that was found before goes on being found here, by measuring. `overloads` counts the server's overload
+    answers so far (`HttpClient.overloads`); a rise halves the width. `work` says how much a job is, where they differ:
+    jobs that take ten times as long tell nothing of the width.
     """
     if not jobs:
         return []
-    width = Width(min(max(1, width_limit), len(jobs)), time.monotonic(), first=first_width)
-    run = _Run(list(jobs), worker, width, overloads or (lambda: 0), work or (lambda _: 1.0))
+    found = width or Width(width_limit, time.monotonic())
+    found.go_on(min(max(1, width_limit), len(jobs)), time.monotonic())
+    run = _Run(list(jobs), worker, found, overloads or (lambda: 0), work or (lambda _: 1.0))
     return run.all()
 
 

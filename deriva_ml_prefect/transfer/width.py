@@ -51,6 +51,14 @@ class Width:
         self._excused = 0
         self._open(began)
 
+    def go_on(self, limit: int, at: float) -> None:
+        """Other jobs follow, after a pause or the first ones; so many may be under way at most."""
+        self.limit = max(1, limit)
+        self.now = min(self.now, self.limit)
+        if self._trial is not None and self._trial.before >= self.now:
+            self._trial = None
+        self._open(at)
+
     def record(self, overloads: int, at: float, *, work: float = 1.0) -> bool:
         """Count a finished job of so much `work`; True when `now` has changed."""
         before = self.now

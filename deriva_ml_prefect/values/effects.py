@@ -58,6 +58,8 @@ class Failure:
     """Seconds that the server asks to wait at least before it is sent again."""
     of_values: bool = False
     """Whether it is the values that were refused, so that others sent along with them may be taken."""
+    held_back: bool = False
+    """Whether it was not sent at all, because others had shown that nothing can be delivered now."""
     credential_expired: bool = False
     """Whether the server no longer accepts the credential: everything waits for another one."""
 

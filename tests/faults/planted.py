@@ -76,11 +76,15 @@ _SCORE = "lab:Execution_Subject_Score"
 
 @_bug("P1: files without a second ending are left out of the upload, silently", _always("none"))
 def file_left_out() -> None:
-    def list_files(*args: Any, **values: Any) -> list[journal_files.StagedFile]:
-        return [file for file in before(*args, **values) if file.file_name != "metrics.jsonl"]
+    def kept(files: list[journal_files.StagedFile]) -> list[journal_files.StagedFile]:
+        return [file for file in files if file.file_name != "metrics.jsonl"]
 
-    before = _replace(journal_files, "list_files", list_files)
-    _replace(journal_files, "count_unsent", lambda journal, rid: len(list_files(journal, rid, unsent=True)))
+    def pages(*args: Any, **values: Any) -> Iterator[list[journal_files.StagedFile]]:
+        yield from map(kept, before(*args, **values))
+
+    before = _replace(journal_files, "pages", pages)
+    every = journal_files.list_files
+    _replace(journal_files, "count_unsent", lambda journal, rid: len(kept(every(journal, rid, unsent=True))))
 
 
 @_bug("P1: a file is marked as uploaded, and its bytes were never sent", _always("none"))
