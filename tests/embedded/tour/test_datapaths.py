@@ -236,6 +236,13 @@ def test_bins(study: Study) -> None:
     assert sum(row["n"] for row in found) == SAMPLES
 
 
+def test_bins_of_times(study: Study) -> None:
+    sample = study.tables()["Sample"]
+    first, last = "2026-01-01", "2026-01-05"
+    bins = sample.groupby(dp.Bin(sample.RMT, 3, first, last).alias("bin")).attributes(dp.Cnt(sample.RID).alias("n"))
+    assert list(bins) == [{"bin": [4, f"{last}T00:00:00+00:00", None], "n": SAMPLES}]
+
+
 def test_denormalized(study: Study) -> None:
     sample = study.tables()["Sample"]
     rows = sample.path.denormalize()
