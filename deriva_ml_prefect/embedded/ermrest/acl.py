@@ -104,9 +104,12 @@ def column_right(access: Access, table: Table, column: Column, right: str) -> De
         return True
     if right not in column.acls and of_table:
         return True
-    inherited = {name: value for name, value in table.acl_bindings.items() if name not in column.acl_bindings}
-    bindings = inherited | dict(column.acl_bindings)
-    return None if bindings_in_scope(bindings, right, access.roles) else False
+    return None if bindings_in_scope(_bindings_of(table, column), right, access.roles) else False
+
+
+def _bindings_of(table: Table, column: Column) -> dict[str, Json]:
+    """A column's own bindings, and those of its table by other names."""
+    return {**table.acl_bindings, **column.acl_bindings}
 
 
 def shown_column_right(access: Access, table: Table, column: Column, right: str) -> Decision:
@@ -162,6 +165,11 @@ def row_rule(access: Access, table: Table, right: str) -> tuple[Column, ...]:
     Only bindings that name a column of the table itself are followed; others give nothing, which is the safe side.
     """
     return _role_columns(table, bindings_in_scope(table.acl_bindings, right, access.roles))
+
+
+def column_rule(access: Access, table: Table, column: Column, right: str) -> tuple[Column, ...]:
+    """The same where `column_right` says None."""
+    return _role_columns(table, bindings_in_scope(_bindings_of(table, column), right, access.roles))
 
 
 def reference_rule(access: Access, fkey: ForeignKey, target: Table, right: str) -> tuple[Column, ...]:

@@ -121,9 +121,22 @@ class Bin:
 
 
 @dataclass(frozen=True)
+class Rights:
+    """Which rights the client has on a row, and with `of_columns` which columns of it it may update, as JSON.
+
+    The rights are known when it is known who asks: each is had, or not, or where a column holds one of some roles.
+    """
+
+    column: ColumnRef
+    of_columns: bool
+    of_row: tuple[tuple[str, bool | OneOf], ...] = ()
+    updates: tuple[tuple[str, bool | OneOf], ...] = ()
+
+
+@dataclass(frozen=True)
 class Output:
     name: str
-    expression: ColumnRef | Aggregate | Bin
+    expression: ColumnRef | Aggregate | Bin | Rights
     type: Type
 
 

@@ -9,9 +9,19 @@ from itertools import chain
 from time import monotonic
 
 from deriva_ml_prefect.embedded.database import Connection
-from deriva_ml_prefect.embedded.ermrest.acl import Access, require, require_columns, roles_of, row_rule
+from deriva_ml_prefect.embedded.ermrest.acl import (
+    Access,
+    column_right,
+    column_rule,
+    require,
+    require_columns,
+    roles_of,
+    row_rule,
+    table_right,
+)
 from deriva_ml_prefect.embedded.ermrest.catalogs import Catalog, Reading
 from deriva_ml_prefect.embedded.ermrest.clock import Moment
+from deriva_ml_prefect.embedded.ermrest.definition import SYSTEM_COLUMNS
 from deriva_ml_prefect.embedded.ermrest.model import Column, Model, Table
 from deriva_ml_prefect.embedded.ermrest.negotiation import form_headers, negotiate
 from deriva_ml_prefect.embedded.ermrest.plan import (
@@ -27,6 +37,7 @@ from deriva_ml_prefect.embedded.ermrest.plan import (
     OneOf,
     PathPlan,
     ReadPlan,
+    Rights,
 )
 from deriva_ml_prefect.embedded.ermrest.preconditions import tagged, unchanged
 from deriva_ml_prefect.embedded.ermrest.representation import Shape, render
@@ -45,6 +56,7 @@ def answer_read(catalog: Catalog, at: Moment | None, tree: DataRequest, options:
         if not_modified is not None:
             return not_modified
         plan = resolve_read(reading.visible, tree, options)
+        plan = decide_rights(reading, plan, request.client)
         plan = replace(plan, path=restrict_path(reading.model, plan.path, request.client, "select"))
         require_reading(reading.model, plan, request.client)
         pieces = _pieces(reading, plan, form, options)
@@ -69,6 +81,43 @@ def _stream(stack: ExitStack, connection: Connection, first: bytes, rest: Iterat
             given = monotonic()
             yield piece
             connection.deadline += monotonic() - given
+
+
+def decide_rights(reading: Reading, plan: ReadPlan, client: Client | None) -> ReadPlan:
+    """The plan with what the client may do; nobody may change the past."""
+    access = Access(reading.model, roles_of(client))
+    outputs = []
+    for output in plan.outputs:
+        if isinstance(output.expression, Rights):
+            seen = plan.path.sources[output.expression.column.source]
+            table = reading.model.schemas[seen.schema].tables[seen.name]
+            decided = _decide(access, table, seen, output.expression, is_past=reading.at is not None)
+            output = replace(output, expression=decided)
+        outputs.append(output)
+    return replace(plan, outputs=tuple(outputs))
+
+
+def _decide(access: Access, table: Table, seen: Table, rights: Rights, *, is_past: bool) -> Rights:
+    source, roles = rights.column.source, tuple(sorted(access.roles))
+
+    def settled(decision: bool | None, columns: tuple[Column, ...]) -> bool | OneOf:
+        if is_past or decision is not None:
+            return bool(decision) and not is_past
+        return OneOf(tuple(ColumnRef(source, column) for column in columns), roles) if columns else False
+
+    of_row = [
+        (right, settled(table_right(access, table, right), row_rule(access, table, right)))
+        for right in ("delete", "update")
+    ]
+    updates = [
+        (
+            column.name,
+            column.name not in SYSTEM_COLUMNS
+            and settled(column_right(access, table, column, "update"), column_rule(access, table, column, "update")),
+        )
+        for column in (seen.columns.values() if rights.of_columns else ())
+    ]
+    return replace(rights, of_row=tuple(of_row), updates=tuple(updates))
 
 
 def restrict_path(model: Model, path: PathPlan, client: Client | None, right: str) -> PathPlan:

@@ -16,19 +16,21 @@ from deriva_ml_prefect.embedded.ermrest.plan import (
     PagePlan,
     PathPlan,
     ReadPlan,
+    Rights,
 )
 from deriva_ml_prefect.embedded.ermrest.resolve_filter import resolve_path
 from deriva_ml_prefect.embedded.ermrest.resolve_path import find_column, find_reference, find_source
 from deriva_ml_prefect.embedded.ermrest.sql import MADE_JSON
 from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Item, Options, Page
 from deriva_ml_prefect.embedded.ermrest.types import FLOATS, INTEGERS, Stored, cast_bound, cast_literal
-from deriva_ml_prefect.embedded.errors import BadRequest, Conflict, NotImplementedHere
+from deriva_ml_prefect.embedded.errors import BadRequest, Conflict
 
 INT8 = Type("int8")
 FLOAT4, FLOAT8 = Type("float4"), Type("float8")
 NUMERIC = Type("numeric")
 """Of sums and averages that PostgreSQL computes exactly: stored as text."""
 JSON = Type(MADE_JSON, Type("jsonb"), is_domain=True)
+RIGHTS = ("trs", "tcrs")
 AGGREGATES = ("min", "max", "avg", "sum", "cnt", "cnt_d", "array", "array_d")
 MOST_BINS = 100_000
 MOST_OUTPUTS = 1500
@@ -76,8 +78,8 @@ def _plan_group(path: PathPlan, request: DataRequest) -> ReadPlan:
 
 def _plan_aggregate(path: PathPlan, request: DataRequest) -> ReadPlan:
     for item in request.items:
-        if item.function is None:
-            raise BadRequest(f"The column {item.column} of an aggregate needs a function.")
+        if item.function is None or item.function in RIGHTS:
+            raise BadRequest(f"The column {item.column} of an aggregate needs a function that aggregates.")
     items = tuple(output for item in request.items for output in _resolve_item(path, item, aggregates=True))
     return ReadPlan(path, items, "all")
 
@@ -107,8 +109,8 @@ def _resolve_item(path: PathPlan, item: Item, *, aggregates: bool) -> Iterator[O
 
 def _resolve_function(path: PathPlan, item: Item, *, aggregates: bool) -> Output:
     function = item.function or ""
-    if function in ("trs", "tcrs"):
-        raise NotImplementedHere(f"The function {function} (rights of a row) is not offered.")
+    if function in RIGHTS:
+        return _resolve_rights(path, item)
     if function == "bin" and not aggregates:
         return _resolve_bin(path, item)
     if not aggregates or function not in AGGREGATES:
@@ -165,6 +167,15 @@ def _check_aggregate(function: str, reference: ColumnRef) -> None:
         raise Conflict(
             f"The function {function} does not exist for column {reference.column.name} of type {kind.name}."
         )
+
+
+def _resolve_rights(path: PathPlan, item: Item) -> Output:
+    reference = find_reference(path, item.column)
+    if item.arguments:
+        raise BadRequest(f"The function {item.function} takes one column.")
+    if reference.column.name != "RID":
+        raise Conflict(f"The function {item.function} is for the column RID only, not for {reference.column.name}.")
+    return Output(item.alias or reference.column.name, Rights(reference, item.function == "tcrs"), JSON)
 
 
 def _resolve_bin(path: PathPlan, item: Item) -> Output:

@@ -27,6 +27,7 @@ from deriva_ml_prefect.embedded.ermrest.plan import (
     PagePlan,
     PathPlan,
     ReadPlan,
+    Rights,
 )
 from deriva_ml_prefect.embedded.ermrest.types import JSONS, Stored, is_float, is_integer, is_json
 
@@ -305,6 +306,9 @@ def output_expression(writer: Writer, plan: ReadPlan, output: Output) -> str:
         return f"first_value_of({reference(expression)})" if is_example else reference(expression)
     if isinstance(expression, Bin):
         return _bin(writer, plan, expression)
+    if isinstance(expression, Rights):
+        is_example = plan.grouping == "keys" and output not in plan.outputs[: plan.keys]
+        return f"first_value_of({_rights(writer, expression)})" if is_example else _rights(writer, expression)
     return _aggregate(writer, expression)
 
 
@@ -356,6 +360,31 @@ def _sum_or_mean(function: str, kind: Type, name: str) -> str:
         return f"whole_sum({halves})" if kind.scalar in ("int8", "serial8") else f"sum({name})"
     found = f"(CASE WHEN max({name}) = 'NaN' THEN 'NaN' WHEN count({name}) THEN ifnull({function}({name}), 'NaN') END)"
     return f"to_single({found})" if kind.scalar == "float4" and function == "sum" else found
+
+
+def _rights(writer: Writer, expression: Rights) -> str:
+    """JSON text such as `{"delete": false, "update": true, "column_update": {"RID": false, "x": true}}`."""
+    pieces = ["{", *_members(expression.of_row)]
+    if expression.of_columns:
+        pieces += [', "column_update": {', *_members(expression.updates), "}"]
+    pieces.append("}")
+    parts: list[str] = []
+    text = ""
+    for piece in pieces:
+        if isinstance(piece, str):
+            text += piece
+            continue
+        parts += [writer.bind(text), f"(CASE WHEN {condition(writer, piece)} THEN 'true' ELSE 'false' END)"]
+        text = ""
+    return f"({' || '.join([*parts, writer.bind(text)])})"
+
+
+def _members(rights: Sequence[tuple[str, bool | OneOf]]) -> list[str | OneOf]:
+    pieces: list[str | OneOf] = []
+    for position, (name, right) in enumerate(rights):
+        pieces.append(f"{', ' if position else ''}{orjson.dumps(name).decode()}: ")
+        pieces.append(right if isinstance(right, OneOf) else "true" if right else "false")
+    return pieces
 
 
 def _bin(writer: Writer, plan: ReadPlan, expression: Bin) -> str:

@@ -129,3 +129,48 @@ def test_parameters_of_post_mean_nothing_to_put(guarded: Any) -> None:
     rows = [{"RID": "ZZZZ", "id": 5, "t1": 1}]
     answer = guarded.put("/entity/S:C?defaults=t1&nondefaults=RID", rows).json()
     assert (answer[0]["t1"], answer[0]["RID"] == "ZZZZ") == (1, False)
+
+
+def answered(client: Any, path: str) -> list[Any]:
+    return [row["r"] for row in client.get(path)]
+
+
+def test_rights_of_rows_and_of_their_columns(guarded: Any, other: Any) -> None:
+    """`trs(RID)` and `tcrs(RID)`, by which user interfaces know what to offer."""
+    system = dict.fromkeys(("RID", "RCT", "RMT", "RCB", "RMB"), False)
+    full = {"delete": True, "update": True}
+    assert answered(guarded, "/attribute/S:P/r:=trs(RID)@sort(r)") == [full, full]
+    every = full | {"column_update": system | {"id": True, "who": True}}
+    assert answered(guarded, "/attribute/A:=S:P/id=1/r:=tcrs(A:RID)") == [every]
+    assert answered(guarded, "/attributegroup/S:P/id;r:=tcrs(RID)") == [every, every]
+    assert answered(guarded, "/attributegroup/S:P/r:=trs(RID);n:=cnt(id)") == [full]
+    none = {"delete": False, "update": False}
+    past = guarded.at(f"{guarded.base}@{guarded.snaptime()}")
+    assert answered(past, "/attribute/S:P/id=1/r:=trs(RID)") == [none]
+    assert answered(other, "/attribute/S:P/id=1/r:=tcrs(RID)") == [
+        none | {"column_update": system | {"id": False, "who": False}}
+    ]
+    csv = guarded.send("GET", "/attribute/S:P/id=1/RID:=id,r:=trs(RID)", accept="text/csv")
+    assert csv.content.decode() == 'RID,r\n1,"{""delete"": true, ""update"": true}"\n'
+
+
+def test_rights_that_depend_on_the_row(guarded: Any, other: Any) -> None:
+    guarded.put("/attributegroup/S:P/id;who", [{"id": 1, "who": other.client.id}])
+    binding = {"types": ["update"], "projection": "who", "projection_type": "acl", "scope_acl": ["*"]}
+    guarded.put("/schema/S/table/P/acl_binding/mine", binding)
+    guarded.put("/schema/S/table/P/column/id/acl_binding/mine", b"false")
+    rights = answered(other, "/attribute/S:P/id,r:=tcrs(RID)@sort(id)")
+    assert [each["update"] for each in rights] == [True, False]
+    assert [each["delete"] for each in rights] == [False, False]
+    assert [(each["column_update"]["who"], each["column_update"]["id"]) for each in rights] == [
+        (True, False),
+        (False, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("attribute/S:P/trs(id)", 409), ("attribute/S:P/trs(RID;1)", 400), ("aggregate/S:P/r:=trs(RID)", 400)],
+)
+def test_rights_of_what_has_none(guarded: Any, path: str, status: int) -> None:
+    assert guarded.send("GET", f"/{path}").status == status
