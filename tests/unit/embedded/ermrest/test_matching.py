@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -10,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deriva_ml_prefect.embedded.ermrest import matching
+from deriva_ml_prefect.embedded.ermrest import matching, matching_process
 from deriva_ml_prefect.embedded.ermrest.matching import MOST_STEPS, contains, end_processes, estimate
 
 
@@ -61,3 +64,12 @@ def test_a_search_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
         contains(re.compile("(a|a)*b"), "a" * 60)
     assert time.monotonic() - begun < 5
     assert contains(re.compile("(a|a)*b"), "aab")
+
+
+@pytest.mark.slow
+def test_a_search_ends_when_nobody_is_left_to_end_it() -> None:
+    command = [sys.executable, "-I", "-S", matching_process.__file__]
+    pattern, text = b"(a|a)*b", b"a" * 60
+    asked = matching_process.HEAD.pack(0, len(pattern), len(text)) + pattern + text
+    done = subprocess.run(command, input=asked, stdout=subprocess.DEVNULL, timeout=30, check=False)
+    assert done.returncode == -signal.SIGALRM
