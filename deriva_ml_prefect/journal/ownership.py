@@ -73,6 +73,7 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
+@naming_disk_errors()
 def take(journal: Journal, folder: Path, rid: RID, *, heartbeat: float = 0) -> str:
     """Become the owner of an execution; its folder holds the lock. Taking what this process owns gives the same token.
 
@@ -204,6 +205,7 @@ def release(folder: Path) -> None:
             os.close(held.descriptor)
 
 
+@naming_disk_errors()
 def drop_if_taken_over(journal: Journal, folder: Path, rid: RID) -> None:
     """Forget an ownership that another process has taken over, so that this one may ask for it again."""
     token = held_token(folder)
@@ -228,6 +230,7 @@ def held_token(folder: Path) -> str | None:
         return held.token if held else None
 
 
+@naming_disk_errors()
 def check_not_taken_over(journal: Journal, folder: Path, rid: RID) -> None:
     """Raise DerivaMLOwnershipError when this process took the execution and another one has done so since."""
     path = folder.absolute() / LOCK_NAME
@@ -273,6 +276,7 @@ def held_before_fork() -> list[Path]:
         return [path.parent for pid, path in _held if pid != os.getpid() and path not in mine]
 
 
+@naming_disk_errors()
 def owner_of(folder: Path) -> Owner | None:
     """The last owner of an execution and whether it lives; None when nobody ever took it."""
     note = _read_note(folder)

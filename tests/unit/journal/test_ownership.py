@@ -297,3 +297,25 @@ def test_looking_takes_nothing(journal: Journal, tmp_path: Path, fork: Fork, mon
         ownership.release(folder)
     done.touch()
     assert [looker.wait() for looker in lookers] == [0, 0, 0]
+
+
+def test_disk_that_does_not_take_the_lock_file_has_a_name(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the campaign as kill-sent@20+EIO-open@3."""
+
+    def broken(path: Path, *_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", broken)
+        with pytest.raises(DerivaMLConfigurationError, match=r"The disk did not take a write to .*owner\.lock"):
+            ownership.take(journal, tmp_path / "1-A", "1-A")
+    ownership.take(journal, tmp_path / "1-A", "1-A")
+    (tmp_path / "1-A" / ownership.LOCK_NAME).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", broken)
+        with pytest.raises(DerivaMLConfigurationError, match=r"owner\.lock"):
+            ownership.check_not_taken_over(journal, tmp_path / "1-A", "1-A")
+    ownership.check_not_taken_over(journal, tmp_path / "1-A", "1-A")
+    ownership.release(tmp_path / "1-A")
