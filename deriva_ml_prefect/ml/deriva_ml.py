@@ -42,6 +42,7 @@ from deriva_ml_prefect.phases import begin, download, recover
 from deriva_ml_prefect.phases.begin import Request
 from deriva_ml_prefect.phases.preflight import look_ahead
 from deriva_ml_prefect.phases.recover import Interrupted
+from deriva_ml_prefect.phases.scrubbing import clean_prose
 from deriva_ml_prefect.provenance.code import find_code
 from deriva_ml_prefect.provenance.git import CodeFacts
 from deriva_ml_prefect.questions.execution_summary import ExecutionSummary, summarize_execution
@@ -201,7 +202,7 @@ class DerivaML(KnowsAbsent):
 
     def create_vocabulary(self, vocab_name: str, comment: str = "", schema: str | None = None) -> Any:
         """Make a vocabulary table; deriva-py's Table."""
-        table = vocabulary.create_vocabulary(self._catalog, vocab_name, comment, schema=schema)
+        table = vocabulary.create_vocabulary(self._catalog, vocab_name, clean_prose(comment), schema=schema)
         return self.model.schemas[table.schema].tables[table.name]
 
     def add_term(
@@ -214,7 +215,7 @@ class DerivaML(KnowsAbsent):
     ) -> Term:
         """Add a term to a vocabulary; with `exists_ok` one that is there is returned."""
         return vocabulary.add_term(
-            self._catalog, str(table), term_name, description, list(synonyms or ()), exists_ok=exists_ok
+            self._catalog, str(table), term_name, clean_prose(description), list(synonyms or ()), exists_ok=exists_ok
         )
 
     def lookup_term(self, table: str, term_name: str) -> Term:
@@ -242,7 +243,7 @@ class DerivaML(KnowsAbsent):
             column_defs=[column_document(column) for column in column_defs or ()],
             fkeys=list(fkey_defs or ()),
             referenced_tables=[table_name(table) for table in referenced_tables or ()],
-            comment=comment,
+            comment=clean_prose(comment),
             schema=schema,
         )
         return self.model.schemas[table.schema].tables[table.name]
@@ -277,7 +278,7 @@ class DerivaML(KnowsAbsent):
             assets=[table_name(table) for table in assets or ()],
             metadata=[column_or_table(item) for item in metadata or ()],
             optional=list(optional or ()),
-            comment=comment,
+            comment=clean_prose(comment),
         )
         return Feature(definition).feature_record_class()
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.exceptions import DerivaMLExecutionError, DerivaMLReadOnlyError, DerivaMLValidationError
+from deriva_ml_prefect.phases.scrubbing import clean_value
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,8 @@ def log_metrics(path: Path, values: Mapping[str, Any], step: int | None = None) 
     """Append one record to the file: `step`, if given, and the values.
 
     Values are numbers, texts, truth values or None, or what has one of these as `.item()` (NumPy, torch). A number
-    that is not finite is written as null, with a key `<name>_note` that says which it was. Safe between threads, and
-    between processes that write to one file.
+    that is not finite is written as null, with a key `<name>_note` that says which it was; a text without its secrets.
+    Safe between threads, and between processes that write to one file.
     """
     line = json.dumps(_record(values, step), separators=(",", ":")) + "\n"
     name = os.fspath(path)
@@ -140,7 +141,7 @@ def _record(values: Mapping[str, Any], step: int | None) -> dict[str, Any]:
             record[name] = None
             record[name + NOTE] = "NaN" if plain != plain else "Infinity" if plain > 0 else "-Infinity"
         else:
-            record[name] = plain
+            record[name] = clean_value(name, plain) if isinstance(plain, str) else plain
     return record
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from functools import lru_cache
 from pathlib import Path
 
 from deriva_ml_prefect.config.settings import load_settings
@@ -41,6 +42,12 @@ def scrubber(home: Path) -> Scrubber:
 def clean_prose(text: str) -> str:
     """A description, or another sentence for people, without secrets."""
     return scrubber(load_settings().home).prose(text) if text else text
+
+
+@lru_cache(maxsize=1024)
+def clean_value(name: str, text: str) -> str:
+    """A text that stands under a name, without secrets; remembered, since a loop says the same again and again."""
+    return str(scrubber(load_settings().home).value(name, text))
 
 
 def clean_error(error: BaseException, *, _seen: frozenset[int] = frozenset()) -> BaseException:

@@ -58,6 +58,12 @@ _VALUE_IN_TEXT = re.compile(
     re.VERBOSE,
 )
 _YAML_LINE = re.compile(rf"(?P<head>[ \t]*(?:-[ \t]+)?[\"']?(?P<name>{_NAME})[\"']?[ \t]*:[ \t]+)(?P<value>\S.*)")
+_TUPLE = re.compile(
+    r"""^(?P<head>[-+ \t]*(?P<names>[A-Za-z_]\w*(?:[ \t]*,[ \t]*[A-Za-z_]\w*){1,20})[ \t]*=(?!=)[ \t]*)"""
+    r"""(?P<values>.*["'].*)$""",
+    re.MULTILINE,
+)
+_QUOTED = re.compile(r"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'")
 _HEADER = re.compile(
     r"(?P<head>\b(?:Proxy-)?Authorization[\"']?\s*[:=]\s*[\"']?)(?P<value>(?:[A-Za-z]+\s+)?[^\s\"',;]+)"
     r"|(?P<head2>\b(?:Set-)?Cookie[\"']?\s*:\s*[\"']?)(?P<value2>[^\r\n\"']+)",
@@ -181,7 +187,7 @@ class Scrubber:
         return self.text(value if isinstance(value, str) else str(value))
 
     def _lines(self, text: str) -> str:
-        text = _HEADER.sub(self._header, self._shapes(self._known(text)))
+        text = _TUPLE.sub(self._tuple, _HEADER.sub(self._header, self._shapes(self._known(text))))
         if "\n" in text or ": " in text:
             text = self._yaml(text)
         return self._random(self._named(text))
@@ -206,6 +212,16 @@ class Scrubber:
             return match.group()
         start, end = match.start(group) - match.start(), match.end(group) - match.start()
         return match.group()[:start] + self.digest(secret) + match.group()[end:]
+
+    def _tuple(self, match: re.Match[str]) -> str:
+        """`user, password = "me", "x"`: every quoted value, since any of them may be the one."""
+        if not any(is_secret_name(name) for name in re.split(r"[ \t]*,[ \t]*", match["names"])):
+            return match.group()
+        return match["head"] + _QUOTED.sub(self._quoted, match["values"])
+
+    def _quoted(self, match: re.Match[str]) -> str:
+        group = 1 if match.group(1) is not None else 2
+        return match.group() if is_benign_value(match.group(group)) else self._group(match, group)
 
     def _header(self, match: re.Match[str]) -> str:
         head = match.group("head") or match.group("head2")

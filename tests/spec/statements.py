@@ -46,6 +46,11 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         S("config.example", "example", "The configuration: workflow, current and pinned dataset, a bare RID"),
         S("config.pydantic", "API", "`ExecutionConfiguration` is a pydantic model"),
         S("config.before-run", "note", "Inputs are downloaded and checked before the code starts"),
+        S(
+            "config.refused-before",
+            "note",
+            "An input that cannot be had, or is not what it should be, is an error before the code",
+        ),
         S("config.version-recorded", "note", "The exact dataset version is recorded, and linked as an input"),
         S("config.create-workflow", "API", "`ml.create_workflow(name, workflow_type, description)` gives a Workflow"),
         S(
@@ -211,6 +216,7 @@ SECTIONS: dict[str, tuple[Statement, ...]] = {
         S("crash.no-rerun", "note", "The upload flushes what is pending without running the code again"),
         S("crash.a", "note", "Scenario A: an exception leaves Failed; resume is Failed; the upload works from there"),
         S("crash.b", "note", "Scenario B: a kill leaves Running on both sides; resume is still Running"),
+        S("crash.no-op", "note", "Where both sides say Running there is nothing to reconcile: resuming writes nothing"),
         S("crash.honest", "note", "The history of a killed run has no Failed in it"),
         S("crash.fsync", "note", "Every write to SQLite is synchronous"),
         S("crash.skip-uploaded", "note", "Pending files are uploaded, those that are there are skipped"),

@@ -236,6 +236,7 @@ def crash(chapter: Chapter, eye: DerivaML, fork: Callable[..., Any]) -> str:
     "crash.resume",
     "crash.no-rerun",
     "crash.b",
+    "crash.no-op",
     "crash.honest",
     "features.survive",
     "edge.Running-Pending_Upload",
@@ -243,8 +244,12 @@ def crash(chapter: Chapter, eye: DerivaML, fork: Callable[..., Any]) -> str:
 @pytest.mark.parametrize("way", ["resume", "advance"])
 def test_crash(chapter: Chapter, eye: DerivaML, fork: Callable[..., Any], way: str) -> None:
     rid = crash(chapter, eye, fork)
-    assert eye.lookup_execution(rid).status is S.Running
-    assert eye.resume_execution(rid).status is S.Running
+    before = eye.lookup_execution(rid)
+    assert before.status is S.Running
+    resumed = eye.resume_execution(rid)
+    assert resumed.status is S.Running
+    assert eye.lookup_execution(rid).modified == before.modified
+    assert [step.status for step in status_history(journal_of(resumed.context), rid)] == [S.Created, S.Running]
     assert eye.feature_values("Image", "Glaucoma_Grade", execution_rid=rid) == []
     chapter.names["ExecutionStatus"] = S
     exe = chapter.run(way)["exe"]

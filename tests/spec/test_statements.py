@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 
 from deriva_ml_prefect import ExecutionConfiguration
+from deriva_ml_prefect.catalog.rows import get_rows, update_rows
 from deriva_ml_prefect.config.asset import AssetSpec
 from deriva_ml_prefect.config.dataset import DatasetSpec
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.exceptions import (
+    DerivaMLChecksumError,
     DerivaMLUploadError,
     DerivaMLValidationError,
     DerivaMLWorkflowError,
@@ -140,6 +142,62 @@ def test_cached_asset_is_fetched_once(ml: DerivaML, begin: Begin) -> None:
     assert [a.rid for a in ml.summarize_execution(other.execution_rid).input_assets] == [made.asset_rid]
 
 
+@pytest.mark.spec("config.before-run", "config.refused-before")
+def test_inputs_are_there_and_checked_before_the_code_starts(eye: DerivaML, monkeypatch: pytest.MonkeyPatch) -> None:
+    workflow = eye.create_workflow("Statements", "Training")
+    spec = DatasetSpec(rid="1-DEF", version="2.1.0")
+    exe = eye.create_execution(ExecutionSpec(workflow=workflow, datasets=[spec], assets=["2-GHI"]))
+    assert exe.status is S.Created
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("the catalog was asked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(eye._catalog.client, "request", refuse)
+        patch.setattr(eye._catalog.client, "_open_stream", refuse)
+        assert exe.asset_paths["Model"][0].read_bytes() == b"2-GHI" * 100
+        rows = exe.download_dataset_bag(exe.datasets[0]).list_dataset_members()["Image"]
+        assert all(Path(row["Filename"]).read_bytes() == row["RID"].encode() * 100 for row in rows)
+    exe.abort()
+
+    # one that is not what its row says: nothing of the user's has run, and the row says why
+    ran: list[str] = []
+    (row,) = get_rows(eye._catalog, "entity/eye:Model/RID=2-GHI")
+    update_rows(eye._catalog, ("eye", "Model"), [{"RID": "2-GHI", "MD5": "0" * 32}])
+    try:
+        begun = ExecutionSpec(workflow=workflow, assets=["2-GHI"])
+        with pytest.raises(DerivaMLChecksumError), eye.create_execution(begun):
+            ran.append("code")
+    finally:
+        update_rows(eye._catalog, ("eye", "Model"), [{"RID": "2-GHI", "MD5": row["MD5"]}])
+    assert ran == []
+    failed = eye.find_executions(limit=1)[0]
+    assert failed.status is S.Created
+    assert (failed.status_detail or "").startswith("Download failed: ")
+
+
+@pytest.mark.spec("features.accumulate")
+def test_values_of_many_calls_are_sent_in_one_request(
+    ml: DerivaML, subjects: tuple[str, ...], begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = ml.feature_record_class("Subject", "Score")
+    with begin() as exe:
+        for number, rid in enumerate(subjects):
+            exe.add_features([score(Subject=rid, Score=number)])
+    sent: list[str] = []
+    client = ml._catalog.client
+    request = client.request
+
+    def noted(method: str, path: str, *args: Any, **values: Any) -> Any:
+        sent.append(f"{method} {path}")
+        return request(method, path, *args, **values)
+
+    monkeypatch.setattr(client, "request", noted)
+    exe.upload_execution_outputs()
+    assert len([each for each in sent if each.startswith("POST") and "Execution_Subject_Score" in each]) == 1
+    assert len(ml.feature_values("Subject", "Score", execution_rid=exe.execution_rid)) == len(subjects)
+
+
 @pytest.mark.spec("run.working-dir", "files.registered-only", "pitfall.bypass")
 def test_only_registered_files_are_uploaded(ml: DerivaML, begin: Begin) -> None:
     with begin() as exe:
@@ -180,7 +238,7 @@ def test_metrics_of_the_current_folder_are_left_alone(
     assert Path("metrics.jsonl").read_text() == "old\n"
 
 
-@pytest.mark.spec("files.manifest", "crash.fsync", "features.sqlite", "features.accumulate", "files.new")
+@pytest.mark.spec("files.manifest", "crash.fsync", "features.sqlite", "files.new")
 def test_everything_staged_is_on_disk(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
     record = ml.feature_record_class("Subject", "Diagnosis")
     exe = begin()

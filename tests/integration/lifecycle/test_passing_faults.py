@@ -58,6 +58,7 @@ def test_faults_that_pass_are_told_from_others(ailing: Ailing, execution: Execut
     assert execution.status is ExecutionStatus.Uploaded
 
 
+@pytest.mark.spec("upload.retry-after")
 def test_retry_after_lengthens_a_pause_and_never_shortens_it(
     ailing: Ailing, execution: Execution, monkeypatch: pytest.MonkeyPatch
 ) -> None:

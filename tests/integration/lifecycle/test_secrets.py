@@ -183,7 +183,11 @@ def live(ml: DerivaML, exe: Execution, secret: Planted) -> None:
     exe.update_status("Running", secret.lines("message"))
     exe.asset_file_path("Image", f"{exe.rid}.png", description=said).write_bytes(b"image")
     exe.asset_file_path("Mask", f"{exe.rid}.png").write_bytes(b"mask")
-    exe.log_metrics({"loss": 0.5}, step=1)
+    exe.log_metrics({"loss": 0.5, "note": secret.lines("message")}, step=1)
+    for name, (_, value) in secret.places["message"].items():
+        exe.log_metrics({f"{name}_token": value, "name": name})
+    ml.add_term("Grade", f"Term {exe.rid}", said)
+    ml.create_vocabulary(f"Words_{exe.rid.replace('-', '_')}", said)
     dataset = exe.create_dataset("Training", description=said)
     dataset.increment_dataset_version("minor", said)
     one = ml.working_dir / "one.txt"

@@ -47,6 +47,18 @@ def test_values(tmp_path: Path) -> None:
     ]
 
 
+def test_texts_hold_no_secrets(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    token = f"ghp_{'a1B2' * 9}"
+    for _ in range(2):
+        log_metrics(path, {"note": f"fetched with {token}", "api_key": "wxyz12", "phase": "train", "max_tokens": 7})
+    for line in lines(path):
+        assert line["note"].startswith("fetched with <secret:hmac:")
+        assert line["api_key"].startswith("<secret:hmac:")
+        assert (line["phase"], line["max_tokens"]) == ("train", 7)
+    assert token not in path.read_text()
+
+
 @pytest.mark.parametrize("value", [Tensor(1, 2), numpy.zeros(2), {"x": 1}, [1], object()])
 def test_refused_values(tmp_path: Path, value: Any) -> None:
     with pytest.raises(DerivaMLValidationError, match="Metric 'loss'"):

@@ -44,6 +44,8 @@ SHAPED = {
 
 EMBEDDED = {
     "url": ("https://alice:hunter2xyz@host.example/x", "hunter2xyz"),
+    "tuple": ("+user, passwd = 'me', 'hunter8'  # both", "hunter8"),
+    "tuple of double quotes": ('host, api_token, port = "h", "wxyz1", 80', "wxyz1"),
     "url token": ("git+https://a1b2c3d4e5f6@git.example/r.git", "a1b2c3d4e5f6"),
     "database": ("postgresql+psycopg2://u:p/ss@w0rd!@db:5432/x", "p/ss@w0rd!"),
     "mongo": ("mongodb+srv://admin:letmein99@cluster0.example.net/db", "letmein99"),
