@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Callable
 from typing import Final
@@ -24,14 +25,16 @@ def find_bin(value: Number | str | None, bins: int, low: Number | None, high: Nu
     show: Callable[[Number], Number] = _same
     distance = high - low
     if scalar == "float4":
-        low, high = _single(low), _single(high)
-        show, distance = shortest_single, _single(high - low)
+        show, distance = shortest_single, _single(distance)
     index = bins + 1 if isinstance(value, str) else _index(value, bins, low, high)  # the text is not-a-number
     if index == 0:
         return json.dumps([0, None, _whole(show(low))])
     if index > bins:
         return json.dumps([index, _whole(show(high)), None])
-    return json.dumps([index, *(_whole(low + distance * (step / bins)) for step in (index - 1, index))])
+    parts = ((index - 1) / bins, index / bins)
+    if math.isinf(distance):
+        return json.dumps([index, *(low * (1 - part) + high * part for part in parts)])
+    return json.dumps([index, *(_whole(low + distance * part) for part in parts)])
 
 
 def _single(number: Number) -> Number:
@@ -54,7 +57,8 @@ def _index(value: Number, bins: int, low: Number, high: Number) -> int:
         return 0
     if value >= high:
         return bins + 1
-    return min(int(bins * ((value - low) / (high - low))), bins - 1) + 1
+    share = (value / 2 - low / 2) / (high / 2 - low / 2) if math.isinf(high - low) else (value - low) / (high - low)
+    return min(int(bins * share), bins - 1) + 1
 
 
 def _whole(number: Number) -> Number:

@@ -22,7 +22,7 @@ from deriva_ml_prefect.embedded.ermrest.resolve_filter import resolve_path
 from deriva_ml_prefect.embedded.ermrest.resolve_path import find_column, find_reference, find_source
 from deriva_ml_prefect.embedded.ermrest.sql import MADE_JSON
 from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Item, Options, Page
-from deriva_ml_prefect.embedded.ermrest.types import FLOATS, INTEGERS, Stored, cast_bound, cast_literal
+from deriva_ml_prefect.embedded.ermrest.types import FLOATS, INTEGERS, Stored, cast_bound, cast_literal, parse_float4
 from deriva_ml_prefect.embedded.errors import BadRequest, Conflict
 
 INT8 = Type("int8")
@@ -191,13 +191,23 @@ def _resolve_bin(path: PathPlan, item: Item) -> Output:
         bins = 0
     if not 1 <= bins <= MOST_BINS:
         raise BadRequest(f"The number of bins must be from 1 to {MOST_BINS}, not {item.arguments[0]!r}.")
-    limits: list[Stored] = [cast_literal(kind, text) if text else None for text in item.arguments[1:]]
+    limits = [_cast_limit(kind, text) if text else None for text in item.arguments[1:]]
     low, high = (*limits, None, None)[:2]
     if any(limit is not None and not _is_finite(limit) for limit in (low, high)):
         raise Conflict("The limits of bins must be finite.")
     if low is not None and low == high:
         raise Conflict("The limits of bins must not be equal.")
     return Output(item.alias or reference.column.name, Bin(reference, bins, low, high), JSON)
+
+
+def _cast_limit(kind: Type, text: str) -> Stored:
+    value = cast_literal(kind, text)
+    if kind.scalar != "float4":
+        return value
+    try:
+        return parse_float4(text)
+    except ValueError:
+        raise Conflict(f"The limit {text!r:.80} is out of range for {kind.name}.") from None
 
 
 def _is_finite(limit: Stored) -> bool:

@@ -65,3 +65,16 @@ def test_a_number_that_is_none_is_above_all_bins(catalog: Any) -> None:
 def test_limits_that_make_no_bins(catalog: Any, limits: str) -> None:
     fill(catalog, "date", ["2020-01-01"])
     answer(catalog, f"/attribute/S:T/id,x:=bin(c;2;{limits})", 409)
+
+
+@pytest.mark.parametrize("kind", ["float8", "float4"])
+def test_limits_may_be_as_far_apart_as_numbers_can_be(catalog: Any, kind: str) -> None:
+    fill(catalog, kind, ["1.5e308" if kind == "float8" else "3e38", "0", "-1.5e308" if kind == "float8" else "-3e38"])
+    rows = answer(catalog, "/attribute/S:T/id,x:=bin(c;4)@sort(id)")
+    assert [row["x"][0] for row in rows] == [5, 3, 1]
+    assert rows[1]["x"][1] == 0
+
+
+def test_a_limit_that_the_type_cannot_hold(catalog: Any) -> None:
+    fill(catalog, "float4", ["1"])
+    answer(catalog, "/attribute/S:T/id,x:=bin(c;2;-1e308;1)", 409)

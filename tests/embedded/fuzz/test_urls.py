@@ -61,10 +61,19 @@ paths = st.builds(
 )
 functions = st.builds(
     lambda name, column: f"x:={name}({column})",
-    st.sampled_from(["min", "max", "avg", "sum", "cnt", "cnt_d", "array", "array_d", "bin", "nope"]),
+    st.sampled_from(["min", "max", "avg", "sum", "cnt", "cnt_d", "array", "array_d", "bin", "trs", "tcrs", "nope"]),
     columns,
 )
-bins = st.builds(lambda c, n, low, high: f"x:=bin({c};{n};{low};{high})", columns, values, values, values)
+limits = st.one_of(
+    values, st.sampled_from(["0", "-7", "1e308", "2020-01-01", "2020-03-01", "0044-01-01%20BC", "infinity"])
+)
+bins = st.builds(
+    lambda c, n, low, high: f"x:=bin({c};{n};{low};{high})",
+    columns,
+    st.one_of(values, st.sampled_from(["1", "3", "100000"])),
+    limits,
+    limits,
+)
 outputs = st.lists(st.one_of(columns, functions, bins, columns.map(lambda c: f"o:={c}")), min_size=1, max_size=4).map(
     ",".join
 )
