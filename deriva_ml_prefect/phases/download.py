@@ -17,7 +17,7 @@ from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLValidationError
 from deriva_ml_prefect.journal import executions, inputs
-from deriva_ml_prefect.journal.disk import make_folder
+from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.asset_cache import asset_entry, locked_asset, mark_used
 from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of, writer_elsewhere
@@ -58,6 +58,7 @@ def download_inputs(context: Context) -> Context:
     return context
 
 
+@naming_disk_errors()
 def fetch_dataset(context: Context, spec: DatasetSpec) -> BagFacts:
     """The bag of a dataset, from the cache where it is; the version is the one that this execution noted first."""
     record = input_version(context, spec)
@@ -107,6 +108,7 @@ def _fetch_assets(context: Context, specs: list[AssetSpec]) -> None:
         assets.link_assets(catalog, assets.asset_table(catalog, table), context.rid, rids, AssetRole.input)
 
 
+@naming_disk_errors()
 def fetch_asset(
     context: Context, record: AssetRecord, folder: Path, *, cache: bool = False, given: bool = False
 ) -> Path:
