@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -410,11 +411,9 @@ class Execution(KnowsAbsent):
         return f"Execution({self.context.rid} in {self.context.address})"
 
     def _path(self, file: StagedFile) -> AssetFilePath:
-        def describe(**values: Any) -> None:
-            stage.describe_file(self.context, file.key, **values)
-
-        def unregister() -> None:
-            stage.unregister_file(self.context, file.key)
+        # of an upload of very many files all paths are returned: they keep no more than they need
+        describe = partial(stage.describe_file, self.context, file.key)
+        unregister = partial(stage.unregister_file, self.context, file.key)
 
         facts = AssetFacts(
             file.asset_table, file.file_name, file.asset_types, file.metadata, file.description, file.rid

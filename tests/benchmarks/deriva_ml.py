@@ -19,10 +19,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.comparison import Comparison, Skipped
+from tests.benchmarks.comparison import Comparison, Skipped, timed
 from tests.benchmarks.counting import Counted, counting_proxy
 from tests.benchmarks.imports import OURS
+from tests.benchmarks.large_files import LargeFile
 from tests.benchmarks.processes import python
+from tests.benchmarks.uploads import Files
 from tests.benchmarks.world import JSON, World
 
 COMPAT = Path(__file__).parent.parent / "compat"
@@ -53,6 +55,12 @@ def compare(world: World, stack: ExitStack) -> list[Comparison]:
         rows.append(Comparison(f"{what} / deriva-ml 1.17.10", *work, aim, **once))
         asked = [partial(both.requests, package, act) for package in reversed(PACKAGES)]
         rows.append(Comparison("its requests / deriva-ml's", *asked, A_FIFTH, "requests", **once))
+        if act == "large":
+            # how near to the aim one can come with this server
+            least = [partial(both.least, count), partial(both.took, THEIRS, act)]
+            rows.append(
+                Comparison("to write that file, md5sum and curl -T without TLS / deriva-ml's", *least, aim, **once)
+            )
     importing = Comparison(
         "import of DerivaML / deriva-ml's", python(OURS), python("from deriva_ml import DerivaML", both.python), 1.0
     )
@@ -82,6 +90,7 @@ class Both:
     python: Path
     stack: ExitStack
     asked: dict[tuple[str, str], int] = field(default_factory=dict)
+    spent: dict[tuple[str, str], float] = field(default_factory=dict)
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
     @cached_property
@@ -143,9 +152,10 @@ class Both:
             said = line.strip()
             if said not in ("begin", "end"):
                 try:
-                    return float(said)
+                    self.spent[package, act] = float(said)
                 except ValueError:
                     continue
+                return self.spent[package, act]
             if said == "begin":
                 before = len(self.proxy.requests)
             else:
@@ -168,3 +178,11 @@ class Both:
 
     def requests(self, package: str, act: str) -> float:
         return self.asked[package, act]
+
+    def took(self, package: str, act: str) -> float:
+        return self.spent[package, act]
+
+    def least(self, mebibytes: int) -> float:
+        """Seconds that the same bytes cost anybody: written to disk, hashed, and sent straight to the server."""
+        one = LargeFile(self.world, Files(self.world), mebibytes << 20)
+        return timed(one.write)() + one.hash_and_curl()
