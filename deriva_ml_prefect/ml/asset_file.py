@@ -10,7 +10,7 @@ from typing import Any
 
 from deriva_ml_prefect.exceptions import DerivaMLReadOnlyError
 
-Describe = Callable[..., None]
+Describe = Callable[..., object]
 """Writes metadata=, asset_types= or description= of a registered file through to the journal."""
 
 
@@ -32,7 +32,7 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]
 
     _facts: AssetFacts
     _describe: Describe | None
-    _unregister: Callable[[], None] | None
+    _unregister: Callable[[], object] | None
 
     @classmethod
     def of(
@@ -40,7 +40,7 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]
         path: Path,
         facts: AssetFacts,
         describe: Describe | None = None,
-        unregister: Callable[[], None] | None = None,
+        unregister: Callable[[], object] | None = None,
     ) -> AssetFilePath:
         """`path` with its facts; `describe` and `unregister` are given for registered files, which may still change."""
         made: AssetFilePath = super()._from_parts((path,)) if sys.version_info < (3, 12) else cls(path)
