@@ -30,6 +30,7 @@ check: $(STAMP)  ## format, lint, strict types, import contract
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.spec.table --check
+	$(BIN)/python -m tests.spec.states --check
 
 conformance: $(STAMP)  ## the recorded exchanges of the real ERMrest and Hatrac, passed and failed by group
 	$(BIN)/python tests/embedded/conformance_report.py --all

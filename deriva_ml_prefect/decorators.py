@@ -22,20 +22,28 @@ from typing import Any, TypeVar, overload
 
 from prefect import runtime
 from prefect.context import FlowRunContext
+from prefect.exceptions import Pause, TerminationSignal
 from prefect.flows import Flow
+from prefect.states import Cancelled, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.hashing import file_hash
 
 from deriva_ml_prefect.blocks import DerivaCatalog, ExecutionConfiguration, find_catalog
 from deriva_ml_prefect.config.workflow import Workflow
-from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
+from deriva_ml_prefect.exceptions import DerivaMLConfigurationError, DerivaMLException, DerivaMLExecutionError
 from deriva_ml_prefect.hooks import make_hooks
 from deriva_ml_prefect.ml.current import current_execution, current_place, use_execution
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.orders import heed, suspension
+from deriva_ml_prefect.outage.code_call import CodeCall, code_calling, code_run_name, current_code_call
+from deriva_ml_prefect.outage.ends import server_is_away, survive_outage
+from deriva_ml_prefect.outage.patience import patient
+from deriva_ml_prefect.outage.settings import without_heartbeats
 from deriva_ml_prefect.own_process import OwnProcess, run_in_own_process, tell_flow_run
 from deriva_ml_prefect.phases.begin import Request
 from deriva_ml_prefect.phases.context import Context
+from deriva_ml_prefect.phases.interrupt import ExecutionCancelled, ExecutionDisowned
 from deriva_ml_prefect.phases.lifecycle import conduct, directly
 from deriva_ml_prefect.phases.scrubbing import clean_error, scrub_logs
 from deriva_ml_prefect.phases.send import UploadOptions
@@ -44,7 +52,6 @@ from deriva_ml_prefect.tasks import run_phase
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.status import ExecutionStatus
 from deriva_ml_prefect.watching.logs import forward_logs
-from deriva_ml_prefect.watching.settings import without_heartbeats
 from deriva_ml_prefect.watching.watch import watch
 
 logger = logging.getLogger(__name__)
@@ -282,6 +289,8 @@ def _user_code(fn: Callable[..., Any]) -> Callable[..., Any]:
     def filled(args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
         execution = current_execution()
         tell_flow_run()
+        survive_outage()
+        current_code_call().begin()
         attempt = runtime.flow_run.run_count
         if FlowRunContext.get() and attempt > 1:
             execution.update_status(ExecutionStatus.Running, f"Attempt {attempt}")
@@ -294,36 +303,65 @@ def _user_code(fn: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(fn)
         async def call_async(*args: Any, **kwargs: Any) -> Any:
             bound = filled(args, kwargs)
-            with _no_secret_in_errors():
+            with _seen_by_prefect():
                 try:
-                    return await fn(*bound.args, **bound.kwargs)
+                    value = await fn(*bound.args, **bound.kwargs)
                 except SystemExit as e:
-                    return _accept_exit(e)
+                    value = None
+                    _accept_exit(e)
+                return current_code_call().end(value)
 
         return _show_as(call_async, signature)
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
         bound = filled(args, kwargs)
-        with _no_secret_in_errors():
+        with _seen_by_prefect():
             try:
-                return fn(*bound.args, **bound.kwargs)
+                value = fn(*bound.args, **bound.kwargs)
             except SystemExit as e:
-                return _accept_exit(e)
+                value = None
+                _accept_exit(e)
+            return current_code_call().end(value)
 
     return _show_as(call, signature)
 
 
 @contextmanager
-def _no_secret_in_errors() -> Iterator[None]:
-    """Prefect keeps the text of an error, and its traceback: in a flow run both are without secrets."""
+def _seen_by_prefect() -> Iterator[None]:
+    """Errors of the user's code as they suit a flow run; elsewhere they stay as they are.
+
+    Prefect keeps the text of an error, and its traceback: both are without secrets. What it would not record at all, or
+    would explain with its own inner parts, becomes an error that says what to do.
+    """
     try:
         yield
     except BaseException as e:
-        clean = clean_error(e) if FlowRunContext.get() else e
+        if not FlowRunContext.get():
+            raise
+        named = _named(e)
+        if named is not None:
+            raise named from e
+        clean = clean_error(e)
         if clean is e:
             raise
         raise clean from None
+
+
+def _named(error: BaseException) -> DerivaMLException | None:
+    """What an error means that nobody could understand in a flow run."""
+    if isinstance(error, GeneratorExit):
+        # Prefect would leave the run Running for ever
+        return DerivaMLExecutionError(
+            "The code raised GeneratorExit, which only says that a generator is closed. Look where it lets it out."
+        )
+    if isinstance(error, RuntimeError) and "Cannot suspend subflows" in str(error):
+        return DerivaMLConfigurationError(
+            "The code of an execution is a subflow, and Prefect suspends whole runs: call "
+            "suspend_flow_run(flow_run_id=prefect.runtime.flow_run.root_flow_run_id). The run is left at the code's "
+            "next task, or at its end."
+        )
+    return None
 
 
 def _accept_exit(error: SystemExit) -> None:
@@ -333,7 +371,7 @@ def _accept_exit(error: SystemExit) -> None:
 
 
 def _code_run_name() -> str:
-    return f"code of {current_execution().execution_rid}"
+    return code_run_name(current_execution().execution_rid)
 
 
 def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfiguration | None, dry_run: bool) -> Any:
@@ -352,7 +390,7 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
         dry_run=dry_run,
         within=(place.parent, place.sequence) if place and place.address == ml.address else None,
         flow_run_id=runtime.flow_run.id if in_flow else None,
-        attempt=runtime.flow_run.run_count if in_flow else 1,
+        attempt=_times_begun(in_flow) if in_flow else 1,
     )
     bound = inspect.BoundArguments(_own_signature(plan.function), arguments)
 
@@ -367,9 +405,31 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
 
     if not in_flow:
         return conduct(request, user_code, call=directly).result
-    with watch(plan.function) as watching:
-        options = UploadOptions(progress=watching.told)
-        return conduct(request, user_code, call=watching.around(run_phase), options=options).result
+    assert in_flow.flow_run is not None
+    survive_outage("What became of its execution is in the catalog.")
+    with patient(), watch(plan.function) as watching, heed(in_flow.flow_run) as orders:
+        call = orders.around(watching.around(run_phase))
+        code = orders.translating(user_code)
+        try:
+            done = conduct(request, code, call=call, options=UploadOptions(progress=watching.told))
+        except ExecutionCancelled as e:
+            # a signal ends the process too; otherwise the state is all that says it
+            if isinstance(e, TerminationSignal):
+                raise
+            return Cancelled(message=str(e))
+        except ExecutionDisowned as e:
+            return Failed(message=str(e))
+    said = (
+        "Nothing was recorded" if done.context.dry_run else f"Execution {done.context.rid} is Uploaded in the catalog"
+    )
+    survive_outage(f"{said}; only Prefect may show another state.")
+    return done.result
+
+
+def _times_begun(around: FlowRunContext) -> int:
+    """How often a flow run has been begun, this time included; Prefect does not count those after a suspension."""
+    policy = around.flow_run.empirical_policy if around.flow_run else None
+    return int(runtime.flow_run.run_count) + len((policy.pause_keys if policy else None) or ())
 
 
 def _connect(plan: Plan, catalog: DerivaCatalog) -> DerivaML:
@@ -387,12 +447,34 @@ def _connect(plan: Plan, catalog: DerivaCatalog) -> DerivaML:
 
 def _run_code(plan: Plan, ml: DerivaML, context: Context, bound: inspect.BoundArguments) -> Any:
     """The user's code inside its execution, as a subflow when a flow runs it; what it returned."""
-    with use_execution(Execution(ml, context)):
-        if not FlowRunContext.get():
+    with code_calling() as ended:
+        try:
+            with use_execution(Execution(ml, context)):
+                if not FlowRunContext.get():
+                    return settled(plan.code.fn(*bound.args, **bound.kwargs))
+                # the flow around sends them
+                with without_heartbeats():
+                    return _run_subflow(plan, bound, ended)
+        except Pause as e:
+            if not ended.returned:
+                raise suspension(e) from e
+            # the code came to its end before the run is left: the next phase finds the run suspended
+            ended.complete_flow_run()
+            return ended.value
+
+
+def _run_subflow(plan: Plan, bound: inspect.BoundArguments, ended: CodeCall) -> Any:
+    """The user's code as a flow run of its own. What it returned counts, also where Prefect cannot be told of it."""
+    try:
+        return settled(_code_of(plan)(*bound.args, **bound.kwargs))
+    except Exception:
+        # an error of the code, unless the code had come to its end, or had not begun
+        if ended.returned:
+            return ended.value
+        if not ended.began and server_is_away():
+            logger.info("Prefect's server is away: the code runs without a flow run of its own.")
             return settled(plan.code.fn(*bound.args, **bound.kwargs))
-        # the flow around sends them
-        with without_heartbeats():
-            return settled(_code_of(plan)(*bound.args, **bound.kwargs))
+        raise
 
 
 def _code_of(plan: Plan) -> Flow[..., Any]:

@@ -11,19 +11,28 @@ import contextvars
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterParentFlowRunId
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.context import FlowRunContext
 from prefect.flows import Flow
+from prefect.states import Crashed
 
 from deriva_ml_prefect.blocks import DerivaCatalog
 from deriva_ml_prefect.catalog.connection import keep_catalog, open_catalog
+from deriva_ml_prefect.exceptions import DerivaMLOfflineError
 from deriva_ml_prefect.phases import recover
 
 logger = logging.getLogger(__name__)
 
 TIME_LIMIT = 30.0
 """Seconds that a hook may hold up the end of a run."""
+
+_GONE = "The process of the run around this one is gone."
 
 Hook = Callable[[Flow[..., Any], FlowRun, State[Any]], None]
 
@@ -66,8 +75,32 @@ def _tell(find_catalog: Callable[[], DerivaCatalog], run_id: str, ended: str, me
     try:
         catalog = find_catalog()
         if catalog.credentials is not None:
-            keep_catalog(open_catalog(catalog.address(), credential=catalog.credential))
+            # one that is away is told later, by what the journal keeps
+            with suppress(DerivaMLOfflineError):
+                keep_catalog(open_catalog(catalog.address(), credential=catalog.credential))
         recover.note_end(catalog.address(), run_id, ended=ended, message=message)
+        if ended != "failed" and FlowRunContext.get() is None:
+            _end_what_it_ran(UUID(run_id))
     # whatever goes wrong here must not hide how the run ended; a resume or the next look repairs the status
     except Exception as e:  # noqa: BLE001
         logger.warning("The execution of flow run %s could not be told that it %s: %s", run_id, ended, e)
+
+
+def _end_what_it_ran(run_id: UUID) -> None:
+    """Say in Prefect that the runs within a run whose process is gone are at their end too; nobody else would.
+
+    A run that was not ended from outside has told their end itself.
+    """
+    with suppress(Exception), get_client(sync_client=True) as client:
+        parents, unfinished = [run_id], StateType.RUNNING
+        while parents:
+            within = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=parents))
+            of_these = FlowRunFilter(id=FlowRunFilterId(any_=parents))
+            for task_run in client.read_task_runs(flow_run_filter=of_these):
+                if task_run.state_type is unfinished:
+                    client.set_task_run_state(task_run.id, Crashed(message=_GONE), force=True)
+            children = client.read_flow_runs(flow_run_filter=within)
+            for child in children:
+                if child.state_type is unfinished:
+                    client.set_flow_run_state(child.id, Crashed(message=_GONE), force=True)
+            parents = [child.id for child in children]

@@ -40,11 +40,11 @@ from deriva_ml_prefect.decorators import is_recorded, settled
 from deriva_ml_prefect.exceptions import DerivaMLNestedError, DerivaMLValidationError
 from deriva_ml_prefect.ml.current import Place, current_execution, use_place
 from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.outage.settings import without_heartbeats
 from deriva_ml_prefect.phases.context import check_writable
 from deriva_ml_prefect.phases.nested import await_owner, link_part
 from deriva_ml_prefect.questions.nesting import ordered_parts
 from deriva_ml_prefect.values.status import ExecutionStatus
-from deriva_ml_prefect.watching.settings import without_heartbeats
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner

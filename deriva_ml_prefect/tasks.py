@@ -8,6 +8,7 @@ by itself (an unreachable catalog) is worth repeating; anything else is told at 
 from __future__ import annotations
 
 import inspect
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -16,8 +17,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
-from deriva_ml_prefect.exceptions import DerivaMLAttemptError, DerivaMLOfflineError, DerivaMLUploadError
+from deriva_ml_prefect.exceptions import (
+    DerivaMLAttemptError,
+    DerivaMLException,
+    DerivaMLOfflineError,
+    DerivaMLUploadError,
+)
+from deriva_ml_prefect.outage.ends import server_is_away
 from deriva_ml_prefect.phases.close import close_execution
+from deriva_ml_prefect.phases.context import Context, entry_of
 from deriva_ml_prefect.phases.download import download_inputs
 from deriva_ml_prefect.phases.flush import flush_features
 from deriva_ml_prefect.phases.run import run_user_code
@@ -26,6 +34,7 @@ from deriva_ml_prefect.phases.upload import upload_assets
 from deriva_ml_prefect.progress.meter import hidden
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 MINUTE = 60.0
 HOUR = 60 * MINUTE
@@ -102,4 +111,20 @@ def run_phase(phase: Callable[..., T], /, *args: Any) -> T:
         task = task.with_options(timeout_seconds=None)
     # Prefect shows it in its own way
     with hidden():
-        return cast("T", task(*(_Here(arg) if inspect.isroutine(arg) else arg for arg in args)))
+        try:
+            return cast("T", task(*(_Here(arg) if inspect.isroutine(arg) else arg for arg in args)))
+        except DerivaMLException:
+            raise
+        except Exception:
+            # an error that is not a phase's is Prefect's own, unless the user's code raised it
+            if _may_be_repeated(phase, args) and server_is_away():
+                logger.info("Prefect's server is away: this phase runs without a task.")
+                return phase(*args)
+            raise
+
+
+def _may_be_repeated(phase: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    if phase is not run_user_code:
+        return True
+    context = args[0]
+    return isinstance(context, Context) and context.writer is None and entry_of(context).user_code == "idle"

@@ -7,6 +7,10 @@ Steps that could not be sent stay in the journal and go out, in order, before th
 from __future__ import annotations
 
 import logging
+import os
+import threading
+from collections import defaultdict
+from pathlib import Path
 
 from deriva_ml_prefect.exceptions import DerivaMLOfflineError, DerivaMLOwnershipError
 from deriva_ml_prefect.journal import executions, ownership
@@ -21,6 +25,10 @@ logger = logging.getLogger(__name__)
 
 MAX_DETAIL = 4000
 """Characters of Status_Detail that are kept."""
+
+_sending: defaultdict[Path, threading.RLock] = defaultdict(threading.RLock)
+"""Threads of one process send the steps of an execution one after the other: a swap names what the last one wrote."""
+os.register_at_fork(after_in_child=_sending.clear)
 
 
 def advance(context: Context, target: ExecutionStatus, detail: str | None = None, *, patient: bool = False) -> None:
@@ -59,6 +67,11 @@ def _record(context: Context, target: ExecutionStatus, text: str | None) -> None
 
 def send_steps(context: Context) -> None:
     """Send the steps that the catalog has not confirmed, in order; of messages under one status only the last."""
+    with _sending[context.folder]:
+        _send_steps(context)
+
+
+def _send_steps(context: Context) -> None:
     journal = journal_of(context)
     door = door_of(context)
     stored = entry_of(context).catalog_status

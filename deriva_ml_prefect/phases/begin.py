@@ -33,6 +33,7 @@ from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import version_facts
 from deriva_ml_prefect.phases.dry_folder import make_dry_folder
 from deriva_ml_prefect.phases.heartbeat import hold
+from deriva_ml_prefect.phases.interrupt import go_on
 from deriva_ml_prefect.phases.launch import (
     announce,
     find_launch,
@@ -44,16 +45,16 @@ from deriva_ml_prefect.phases.launch import (
 )
 from deriva_ml_prefect.phases.lease import lease_rids
 from deriva_ml_prefect.phases.preflight import check_start, look_ahead, require_ready
-from deriva_ml_prefect.phases.record import link_name, upload_metadata
+from deriva_ml_prefect.phases.record import has_completed, link_name, upload_metadata
 from deriva_ml_prefect.phases.run import needs_user_code
 from deriva_ml_prefect.phases.scrubbing import clean_prose, scrubber
 from deriva_ml_prefect.phases.supersede import leave_behind, take_unfinished, tell_of_unfinished
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import MLAsset, MLVocab
 from deriva_ml_prefect.values.preflight import Verdict
-from deriva_ml_prefect.values.records import DatasetVersionRecord, WorkflowRecord
+from deriva_ml_prefect.values.records import DatasetVersionRecord, ExecutionRecord, WorkflowRecord
 from deriva_ml_prefect.values.rid import DRY_RUN_RID, RID
-from deriva_ml_prefect.values.status import ExecutionStatus
+from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +121,7 @@ def _begin(request: Request, settings: Settings) -> Context:
                 "flow run."
             )
         if entry.user_code != "started":
+            go_on(context)
             return complete_beginning(context)
         supersedes = context
         logger.info("Execution %s did not finish; a new one begins.", context.rid)
@@ -169,29 +171,58 @@ def _take_up(request: Request, settings: Settings, journal: Journal) -> Context 
         )
         hold(context)
         return context
-    if request.attempt > 1:
-        _refuse_lost_journal(request, journal)
-    return None
+    return _find_elsewhere(request, settings, journal) if request.attempt > 1 else None
 
 
-def _refuse_lost_journal(request: Request, journal: Journal) -> None:
-    """A flow run that begun an execution elsewhere must not silently run its code a second time."""
+def _find_elsewhere(request: Request, settings: Settings, journal: Journal) -> Context | None:
+    """What a flow run that began elsewhere has done, as far as the catalog knows it.
+
+    One that is Uploaded has nothing left to do, unless its code had not come to its end: then there is nothing to
+    lose, and a new execution begins. Anything else is DerivaMLAttemptError: what it staged is not on this machine, and
+    its code must not silently run a second time.
+    """
     catalog = catalog_for(request.address)
     name = link_name(str(request.flow_run_id))
     table = assets.asset_table(catalog, MLAsset.execution_metadata)
     found = rows.get_rows(
         catalog,
         f"entity/{table_name(table.schema, table.name)}/{equals('Filename', name)}/"
-        f"{table_name(table.execution_schema, table.execution_table)}?limit=1",
+        f"{table_name(table.execution_schema, table.execution_table)}",
     )
     if not found:
-        return
-    rid = found[0][table.execution_execution_column]
+        return None
+    rid = str(max(found, key=lambda row: str(row["RCT"]))[table.execution_execution_column])
+    record = executions.read_execution(catalog, rid)
+    if record is not None and record.status is ExecutionStatus.Uploaded:
+        return _note_finished(request, settings, journal, record) if has_completed(catalog, rid) else None
+    stands = f"{record.status} ({record.status_detail or 'no message'})" if record else "not in the catalog any more"
     raise DerivaMLAttemptError(
-        f"Flow run {request.flow_run_id} has begun execution {rid} already, but the journal in {journal.workspace} "
-        "does not know it: what it staged is on the machine, or in the container, that ran it. Resume it there, or "
-        "keep DERIVA_ML_HOME on a volume that workers share. To run the code again, start a new flow run."
+        f"Flow run {request.flow_run_id} has begun execution {rid} already, which is {stands}. The journal in "
+        f"{journal.workspace} does not know it: what it staged is on the machine, or in the container, that ran it, "
+        f"and is lost if that is gone. Where it is, `deriva-ml-prefect resume {rid}` uploads it; a DERIVA_ML_HOME on "
+        "a volume that the workers share lets any of them do that. To run the code again, start a new flow run."
     )
+
+
+def _note_finished(request: Request, settings: Settings, journal: Journal, record: ExecutionRecord) -> Context:
+    """Let this journal know an execution that another machine has finished."""
+    logger.info("Execution %s was finished on another machine; nothing of it is left to do.", record.rid)
+    assert request.flow_run_id is not None
+    with journal.transaction():
+        journal_executions.add_execution(
+            journal,
+            record.rid,
+            address=dataclasses.asdict(request.address),
+            workflow_rid=record.workflow_rid,
+            description=record.description or "",
+            configuration={},
+        )
+        journal_executions.mark_registered(journal, record.rid, record.stored_status)
+        journal_executions.adopt_status(journal, record.rid, record.status, record.status_detail, record.stored_status)
+        journal_executions.mark_user_code(journal, record.rid, "finished", Outcome.completed)
+        journal_executions.merge_facts(journal, record.rid, {"begun": True, "elsewhere": True})
+        flow_runs.bind_flow_run(journal, request.flow_run_id, 1, record.rid)
+    return Context(record.rid, request.address, settings.home, journal.workspace, flow_run_id=request.flow_run_id)
 
 
 def _begin_new(request: Request, settings: Settings, journal: Journal, supersedes: Context | None) -> Context:

@@ -17,6 +17,7 @@ from deriva_ml_prefect.phases.context import Context, entry_of, journal_of, writ
 from deriva_ml_prefect.phases.download import download_inputs
 from deriva_ml_prefect.phases.flush import flush_features
 from deriva_ml_prefect.phases.heartbeat import hold
+from deriva_ml_prefect.phases.interrupt import Interruption, interrupt
 from deriva_ml_prefect.phases.run import describe_error, finish, needs_user_code, run_user_code
 from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.phases.stage import stage_outputs
@@ -68,8 +69,13 @@ def conduct(
     context = call(begin_execution, request)
     result = None
     if needs_user_code(context):
-        context = call(download_inputs, context)
-        result = call(run_user_code, context, user_code)
+        try:
+            context = call(download_inputs, context)
+            result = call(run_user_code, context, user_code)
+        except Interruption as e:
+            if writer_elsewhere(context) is None:
+                interrupt(context, e)
+            raise
     deliver_outputs(context, options, call=call)
     return Conducted(context, result)
 
@@ -100,6 +106,9 @@ def deliver_outputs(
         call(flush_features, context, options)
         executions.merge_facts(journal_of(context), context.rid, {"upload_seconds": time.monotonic() - began})
         call(close_execution, context, options)
+    except Interruption as e:
+        interrupt(context, e)
+        raise
     # whatever ends an upload early is recorded as such and goes on to the caller
     except BaseException as e:
         if entry_of(context).status is _S.Pending_Upload:
@@ -132,7 +141,8 @@ def _open_upload(context: Context) -> bool:
             finish(context)
         case _:
             pass
-    advance(context, _S.Pending_Upload)
+    # a catalog that is away is the upload's to meet: it is tried again there
+    advance(context, _S.Pending_Upload, patient=True)
     return True
 
 

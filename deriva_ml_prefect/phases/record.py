@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from deriva_ml_prefect.catalog.assets import asset_table
+from deriva_ml_prefect.catalog.connection import Catalog
+from deriva_ml_prefect.catalog.objects import download_object
+from deriva_ml_prefect.catalog.rows import get_rows
+from deriva_ml_prefect.catalog.urls import equals, table_name
 from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.journal import executions, inputs
 from deriva_ml_prefect.journal.files import StagedFile, read_file
@@ -24,6 +30,7 @@ from deriva_ml_prefect.provenance.uncommitted import uncommitted_code
 from deriva_ml_prefect.values.flow_runs import link_name as link_name
 from deriva_ml_prefect.values.liveness import promise_of_signs
 from deriva_ml_prefect.values.names import ExecMetadataType, MLAsset
+from deriva_ml_prefect.values.rid import RID
 from deriva_ml_prefect.values.run_record import run_record_name
 from deriva_ml_prefect.values.status import Outcome
 
@@ -148,6 +155,22 @@ def write_run_record(context: Context, *, seconds: dict[str, float]) -> StagedFi
         run_record_name(context.rid), ExecMetadataType.execution_config, "Record of the run", _json(record)
     )
     return _register(context, item)
+
+
+def has_completed(catalog: Catalog, rid: RID) -> bool:
+    """Whether the record that an uploaded execution has of itself says that its code came to its end; so does none."""
+    table = asset_table(catalog, MLAsset.execution_metadata)
+    found = get_rows(
+        catalog,
+        f"entity/{table_name(table.schema, table.name)}/{equals('Filename', run_record_name(rid))}?limit=1",
+    )
+    if not found:
+        return True
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "record.json"
+        download_object(catalog, str(found[0]["URL"]), path, md5_hex=found[0]["MD5"], durable=False)
+        outcome = json.loads(path.read_text(encoding="utf-8")).get("outcome")
+    return bool(outcome == Outcome.completed)
 
 
 def _portable(facts: dict[str, Any]) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def find_interrupted(address: Address) -> list[Interrupted]:
         return []
     found = []
     for entry in executions.list_executions(open_journal(workspace)):
-        if entry.status in (_S.Uploaded, _S.Aborted) or entry.superseded_by:
+        if entry.status in (_S.Uploaded, _S.Aborted) or entry.superseded_by or entry.facts.get("suspended"):
             continue
         owner = ownership.owner_of(workspace / "executions" / entry.rid)
         if owner is None or not owner.alive:
@@ -179,10 +179,37 @@ def find_interrupted(address: Address) -> list[Interrupted]:
 
 
 def note_interrupted(address: Address) -> list[Interrupted]:
-    """As `find_interrupted`, and the catalog is told of each owner that is gone."""
+    """As `find_interrupted`, and the catalog is told of each owner that is gone, and of what it was not told before."""
+    send_late_steps(address)
     for item in find_interrupted(address):
         note_lost_owner(address, item.rid)
     return find_interrupted(address)
+
+
+def send_late_steps(address: Address) -> list[RID]:
+    """Tell the catalog what it was not told because it was away: of executions that nobody owns; their RIDs."""
+    settings = load_settings()
+    workspace = settings.workspace(address)
+    if not (workspace / FILE_NAME).exists():
+        return []
+    journal = open_journal(workspace)
+    told = []
+    for entry in executions.list_executions(journal):
+        if not entry.registered or not executions.unsent_steps(journal, entry.rid):
+            continue
+        owner = ownership.owner_of(workspace / "executions" / entry.rid)
+        if owner is not None and owner.alive:
+            continue
+        context = _context(settings, address, journal, entry)
+        hold(context)
+        try:
+            send_steps(context)
+            told.append(entry.rid)
+        except DerivaMLException as e:
+            logger.warning("Execution %s: the catalog was not told that it is %s: %s", entry.rid, entry.status, e)
+        finally:
+            ownership.release(context.folder)
+    return told
 
 
 def note_lost_owner(address: Address, rid: RID) -> bool:
@@ -198,6 +225,8 @@ def note_lost_owner(address: Address, rid: RID) -> bool:
     entry = executions.read_execution(journal, rid)
     owner = ownership.owner_of(workspace / "executions" / rid)
     if entry is None or entry.status not in (_S.Running, _S.Pending_Upload) or (owner and owner.alive):
+        return False
+    if entry.facts.get("suspended"):
         return False
     if (entry.status_detail or "").startswith("owner lost"):
         return False
@@ -227,7 +256,9 @@ def note_end(address: Address, flow_run_id: str, *, ended: str, message: str) ->
     if not rids:
         return
     entry = executions.read_execution(journal, rids[-1])
-    if entry is None or entry.status in (_S.Uploaded, _S.Aborted, _S.Failed):
+    if entry is None or entry.status in (_S.Uploaded, _S.Aborted):
+        return
+    if entry.status is _S.Failed and not (ended == "cancelled" and _was_ended_by_signal(entry)):
         return
     context = _context(settings, address, journal, entry)
     mine = ownership.owns(context.folder)
@@ -237,8 +268,13 @@ def note_end(address: Address, flow_run_id: str, *, ended: str, message: str) ->
     if ended == "cancelled" or mine:
         hold(context)
         target = _end_status(entry, ended)
-        if target is not None:
-            advance(context, target, message, patient=True)
+        try:
+            if target is not None:
+                advance(context, target, message, patient=True)
+        finally:
+            if not mine:
+                # the process of a hook may live on, as that of a runner does, and others finish the execution
+                ownership.release(context.folder)
         return
     try:
         note_lost_owner(address, context.rid)
@@ -248,9 +284,14 @@ def note_end(address: Address, flow_run_id: str, *, ended: str, message: str) ->
         logger.warning("Execution %s: %s", context.rid, e)
 
 
+def _was_ended_by_signal(entry: Entry) -> bool:
+    """Whether the signal is all that is known of the end: the process could not learn what it was sent for."""
+    return entry.user_code == "started" and (entry.status_detail or "").startswith("TerminationSignal")
+
+
 def _end_status(entry: Entry, ended: str) -> ExecutionStatus | None:
     if entry.status is _S.Pending_Upload:
         return _S.Failed
     if ended == "cancelled":
-        return _S.Aborted if entry.status in (_S.Created, _S.Running, _S.Stopped) else None
+        return _S.Aborted if entry.status in (_S.Created, _S.Running, _S.Stopped, _S.Failed) else None
     return _S.Failed if entry.status is _S.Running else None

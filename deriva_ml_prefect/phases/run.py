@@ -12,6 +12,7 @@ from deriva_ml_prefect.journal import executions
 from deriva_ml_prefect.journal.disk import make_folder
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.context import Context, check_writable, entry_of, journal_of, writer_elsewhere
+from deriva_ml_prefect.phases.interrupt import Interruption, leave_code
 from deriva_ml_prefect.phases.remind import tell_of_unregistered
 from deriva_ml_prefect.phases.seal import seal_outputs
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
@@ -42,6 +43,8 @@ def start(context: Context) -> None:
     # before anything says that the code runs: when this fails, it has not been begun
     make_folder(context.work)
     message = f"Attempt {context.attempt}" if context.attempt > 1 else None
+    if entry.status is ExecutionStatus.Running:
+        message = "Its code runs again, after it was suspended"
     advance(context, ExecutionStatus.Running, message, patient=True)
     executions.mark_user_code(journal_of(context), context.rid, "started", Outcome.unknown)
     _clocks[str(context.workspace), context.rid] = time.monotonic()
@@ -89,6 +92,11 @@ def run_user_code(context: Context, user_code: Callable[[Context], T]) -> T:
             fail(context, e)
             raise
         finish(context)
+        raise
+    # the caller decides what becomes of the status: it is asked for between phases too
+    except Interruption as e:
+        _note_duration(context)
+        leave_code(context, e)
         raise
     # everything that ends the user's code is recorded and goes on to the caller: KeyboardInterrupt and cancel too
     except BaseException as e:

@@ -25,6 +25,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectHTTPStatusError
 
 from deriva_ml_prefect.journal import executions, files
+from deriva_ml_prefect.outage.settings import single_requests
 from deriva_ml_prefect.phases.begin import begin_execution
 from deriva_ml_prefect.phases.context import Context, journal_of, writer_elsewhere
 from deriva_ml_prefect.phases.lifecycle import Call
@@ -39,7 +40,6 @@ from deriva_ml_prefect.watching.events import emit_status
 from deriva_ml_prefect.watching.logs import forward_logs
 from deriva_ml_prefect.watching.metrics import MetricsReader
 from deriva_ml_prefect.watching.names import tag_flow_run
-from deriva_ml_prefect.watching.settings import single_requests
 from deriva_ml_prefect.watching.transfers import Transfers, read_transfers
 
 T = TypeVar("T")

@@ -57,7 +57,7 @@ def _share(whole: Figure, without: Figure) -> Figure:
 
 def _still(work: Callable[[], object]) -> Figure:
     """The figure of a flow whose thread for heartbeats is off."""
-    from deriva_ml_prefect.watching.settings import without_heartbeats
+    from deriva_ml_prefect.outage.settings import without_heartbeats
 
     def figure() -> float:
         with without_heartbeats():
@@ -70,8 +70,8 @@ def _same_with_empty_tasks() -> Any:
     """A flow with as many tasks as ours has, and a subflow inside one of them, as the user's code is one."""
     from prefect import flow, task
 
+    from deriva_ml_prefect.outage.settings import without_heartbeats
     from deriva_ml_prefect.tasks import TASKS
-    from deriva_ml_prefect.watching.settings import without_heartbeats
 
     @flow(name="empty-code", validate_parameters=False)
     def code() -> None:

@@ -35,12 +35,12 @@ def markers(decorators: list[ast.expr]) -> Iterator[tuple[str, list[str]]]:
             yield name.removeprefix("pytest.mark."), texts
 
 
-def find_shown(folder: Path = ROOT / "tests") -> dict[str, list[str]]:
+def find_shown(folder: Path = ROOT / "tests", *, marker: str = "spec") -> dict[str, list[str]]:
     """Statement → `file::test` of the tests that are marked with it, in order of their files."""
     shown: dict[str, list[str]] = {}
     for file in sorted(folder.rglob("test_*.py")):
         text = file.read_text()
-        if "mark.spec" not in text:
+        if f"mark.{marker}" not in text:
             continue
         for node in ast.parse(text).body:
             if not isinstance(node, ast.FunctionDef) or not node.name.startswith("test_"):
@@ -49,7 +49,7 @@ def find_shown(folder: Path = ROOT / "tests") -> dict[str, list[str]]:
             if VOID & {name for name, _ in found}:
                 continue
             for name, texts in found:
-                for each in texts if name == "spec" else ():
+                for each in texts if name == marker else ():
                     shown.setdefault(each, []).append(f"{file.relative_to(folder.parent).as_posix()}::{node.name}")
     return shown
 

@@ -1,4 +1,4 @@
-"""Which failures of a phase its task repeats."""
+"""Which failures of a phase its task repeats, and how."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLOfflineError,
     DerivaMLUploadError,
 )
+from deriva_ml_prefect.phases.run import run_user_code
 from deriva_ml_prefect.phases.upload import upload_assets
 from deriva_ml_prefect.tasks import TASKS, is_passing
 
@@ -30,3 +31,15 @@ def test_what_passes_by_itself_is_repeated(error: Exception, *, repeated: bool) 
     task = TASKS[upload_assets]
     assert task.retry_condition_fn is is_passing
     assert is_passing(task, None, Failed(data=error)) is repeated  # type: ignore[arg-type]
+
+
+def test_every_phase_has_a_limit_and_its_repetitions_are_spread() -> None:
+    assert len(TASKS) == 6
+    for phase, task in TASKS.items():
+        assert str(task.task_run_name).endswith("{context.rid}")
+        if phase is run_user_code:
+            assert (task.retries, task.timeout_seconds) == (0, None)
+            continue
+        assert task.timeout_seconds
+        assert task.retry_delay_seconds == [5.0 * 2**n for n in range(task.retries)]
+        assert task.retry_jitter_factor == 0.5

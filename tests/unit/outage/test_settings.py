@@ -11,7 +11,7 @@ from prefect.settings import (
 )
 from prefect.settings.context import get_current_settings
 
-from deriva_ml_prefect.watching.settings import single_requests, without_heartbeats
+from deriva_ml_prefect.outage.settings import single_requests, without_heartbeats
 
 
 def test_one_value_is_other_inside_and_all_others_stay() -> None:

@@ -22,8 +22,15 @@ def without_heartbeats() -> Iterator[None]:
 
 @contextmanager
 def single_requests() -> Iterator[None]:
-    """Clients that are made inside send each request once."""
+    """Each request that is sent inside is sent once."""
     with _changed("client", max_retries=0):
+        yield
+
+
+@contextmanager
+def prompt_answers(seconds: float) -> Iterator[None]:
+    """Clients that are made inside wait so long for an answer."""
+    with _changed("api", request_timeout=seconds):
         yield
 
 
