@@ -24,6 +24,7 @@ from deriva_ml_prefect.catalog.schema import (
 from deriva_ml_prefect.catalog.tables import create_tables
 from deriva_ml_prefect.catalog.vocabulary import add_term
 from deriva_ml_prefect.exceptions import (
+    DerivaMLCatalogConflict,
     DerivaMLFeatureNotFound,
     DerivaMLSchemaError,
     DerivaMLTableTypeError,
@@ -75,6 +76,11 @@ def create_feature(
         comment=comment or None,
     )
     _make_nullable(document, optional)
+    if (home, document["table_name"]) in catalog.schema.tables:
+        raise DerivaMLCatalogConflict(
+            f"Feature {name} of {target.qualified} already exists (table {home}:{document['table_name']}). Use it with "
+            "lookup_feature(), or choose another name."
+        )
     add_term(catalog, ml_table(catalog, MLVocab.feature_name), name, comment or f"Feature of {target.qualified}")
     table = create_tables(catalog, [document])[0]
     definition = define_feature(catalog.schema, table, target.ref)

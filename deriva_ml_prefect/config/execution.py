@@ -5,8 +5,10 @@ The public class is a Prefect block (`deriva_ml_prefect.blocks`) built on this m
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from pydantic import ConfigDict, Field, field_validator
 
@@ -14,6 +16,7 @@ from deriva_ml_prefect.config.asset import AssetSpec
 from deriva_ml_prefect.config.dataset import DatasetSpec
 from deriva_ml_prefect.config.spec import Spec
 from deriva_ml_prefect.config.workflow import Workflow
+from deriva_ml_prefect.exceptions import DerivaMLConfigurationError, DerivaMLValidationError
 from deriva_ml_prefect.values.columns import check_text
 
 
@@ -82,6 +85,16 @@ class ExecutionSpec(Spec):
             check_text(group, "a group of config_choices")
             check_text(chosen, f"config_choices.{group}")
         return value
+
+    @classmethod
+    def load_configuration(cls, path: str | Path) -> Self:
+        """The configuration of a JSON file, such as the `configuration.json` of an execution."""
+        try:
+            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as e:
+            if isinstance(e, DerivaMLValidationError):
+                raise
+            raise DerivaMLConfigurationError(f"{path} cannot be read as the JSON of a configuration: {e}.") from e
 
     def asset_specs(self) -> list[AssetSpec]:
         """`assets` with the type that the validator gives them."""

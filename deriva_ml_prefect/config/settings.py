@@ -9,6 +9,7 @@
     DERIVA_ML_HEARTBEAT     seconds between two signs of life of a run, told to the catalog; 0: none   60
     DERIVA_ML_PROGRESS      how long transfers are shown: auto (a bar on a terminal, lines elsewhere), bar, lines, off
     DERIVA_ML_RANK          rank of this process in its training; 0 writes, the others read along (launcher's own)
+    DERIVA_ML_SAVE_EXECUTION_RID  file in which a runner is told which execution was created
     DERIVA_ML_RANK_TIMEOUT  seconds that a reading rank waits for the execution to begin   600
 
 Layout of the home folder: `workspaces/<host>/<catalog>/{journal.db, executions/<RID>/…}`, `cache/`, `embedded/`.

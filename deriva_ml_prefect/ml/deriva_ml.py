@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
@@ -40,6 +41,7 @@ from deriva_ml_prefect.ml.table_arguments import column_document, column_or_tabl
 from deriva_ml_prefect.ml.workflow import RecordedWorkflow
 from deriva_ml_prefect.phases import begin, download, recover
 from deriva_ml_prefect.phases.begin import Request
+from deriva_ml_prefect.phases.note_rid import note_rid
 from deriva_ml_prefect.phases.preflight import look_ahead
 from deriva_ml_prefect.phases.recover import Interrupted
 from deriva_ml_prefect.phases.scrubbing import clean_prose
@@ -175,8 +177,14 @@ class DerivaML(KnowsAbsent):
 
     @property
     def model(self) -> Any:
-        """deriva-py's Model of the catalog, as it is now."""
-        return self.catalog.getCatalogModel()
+        """deriva-py's Model of the catalog, as it is now, with `is_vocabulary(table)` and `is_asset(table)` beside."""
+        model = self.catalog.getCatalogModel()
+        for name in ("is_vocabulary", "is_asset"):
+            setattr(model, name, partial(self._is_of_kind, getattr(schema, name)))
+        return model
+
+    def _is_of_kind(self, test: Callable[[schema.Table], bool], table: Any) -> bool:
+        return test(schema.find_table(self._catalog, table_name(table)))
 
     def pathBuilder(self) -> Any:  # noqa: N802 (deriva-ml's name)
         """deriva-py's datapath builder."""
@@ -344,25 +352,11 @@ class DerivaML(KnowsAbsent):
         """
         given = [workflow_type] if isinstance(workflow_type, str) else list(workflow_type)
         types = vocabulary.term_names(self._catalog, MLVocab.workflow_type, given)
-        facts = find_code(function=function)
-        allow = load_settings().allow_dirty
-        if not allow and not os.environ.get("DERIVA_ML_DRY_RUN") and (facts.dirty or not facts.committed):
-            _warn_dirty(facts)
-        return Workflow(
-            name=name,
-            workflow_type=types,
-            description=description,
-            url=facts.url,
-            checksum=facts.checksum,
-            version=facts.version,
-            is_notebook=facts.is_notebook,
-            git_root=facts.git_root,
-            allow_dirty=allow,
-        )
+        return _identify(Workflow(name=name, workflow_type=types, description=description), function)
 
     def add_workflow(self, workflow: Workflow) -> str:
         """Record a workflow; one with the same checksum, or without one the same URL, is used again. Its RID."""
-        workflow.rid = begin.ensure_workflow(self.address, workflow)
+        workflow.rid = begin.ensure_workflow(self.address, _identify(workflow))
         return workflow.rid
 
     def lookup_workflow(self, rid: str) -> RecordedWorkflow:
@@ -412,14 +406,18 @@ class DerivaML(KnowsAbsent):
         if configuration is not None and given:
             raise TypeError(f"create_execution() takes a configuration or {', '.join(given)}, not both.")
         self._catalog  # noqa: B018 (a credential given here is kept for the phases)
+        spec = _as_spec(configuration) if configuration is not None else ExecutionSpec(**given)
+        runs = self._workflow_of(workflow) or spec.workflow
         request = Request(
             self.address,
-            _as_spec(configuration) if configuration is not None else ExecutionSpec(**given),
-            self._workflow_of(workflow),
+            spec,
+            None if runs is None else _identify(runs),
             dry_run=dry_run,
             continues=continues,
         )
-        return Execution(self, download.download_inputs(begin.begin_execution(request)))
+        context = begin.begin_execution(request)
+        note_rid(context, output_dir=self.hydra_runtime_output_dir)
+        return Execution(self, download.download_inputs(context))
 
     def preflight(
         self, configuration: ExecutionSpec | None = None, *, workflow: Workflow | str | None = None
@@ -556,6 +554,19 @@ class DerivaML(KnowsAbsent):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.host_name!r}, {self.catalog_id!r})"
+
+
+def _identify(workflow: Workflow, function: Any = None) -> Workflow:
+    """The workflow with the address and checksum of the code that runs, unless it says itself which code it is."""
+    if workflow.url or workflow.checksum or workflow.rid:
+        return workflow
+    facts = find_code(function=function)
+    allow = load_settings().allow_dirty or workflow.allow_dirty
+    if not allow and not os.environ.get("DERIVA_ML_DRY_RUN") and (facts.dirty or not facts.committed):
+        _warn_dirty(facts)
+    workflow.url, workflow.checksum, workflow.version = facts.url, facts.checksum, facts.version
+    workflow.is_notebook, workflow.git_root, workflow.allow_dirty = facts.is_notebook, facts.git_root, allow
+    return workflow
 
 
 def _as_spec(configuration: Any) -> ExecutionSpec:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.workflow import Workflow
+from deriva_ml_prefect.exceptions import DerivaMLException
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 
 OTHER = {"checksum": "5" * 40, "url": "https://example.org/other-identity.py"}
@@ -85,3 +88,62 @@ def test_a_rid_alone_names_the_row(ml: DerivaML, registered: Workflow) -> None:
     assert recorded(ml, Workflow(rid=registered.rid)).rid == registered.rid
     bare = Workflow(rid=registered.rid)
     assert ml.add_workflow(bare) == registered.rid
+
+
+@pytest.mark.parametrize("how", ["execution", "configuration", "workflow"])
+def test_workflow_that_says_not_which_code_it_is_gets_that_of_the_caller(ml: DerivaML, how: str) -> None:
+    """As in deriva-ml, where making a `Workflow` looks for the code."""
+    bare = Workflow(name="Bare", workflow_type="Training")
+    if how == "workflow":
+        row = ml.lookup_workflow(ml.add_workflow(bare))
+    else:
+        given = {"workflow": bare} if how == "execution" else {}
+        spec = ExecutionSpec(workflow=None if given else bare)
+        exe = ml.create_execution(spec, **given)
+        row = recorded(ml, bare)
+        exe.abort()
+    # the outermost file that is nobody's tool is this one, or the one that runs the tests
+    assert row.checksum
+    assert row.url
+    assert (bare.checksum, bare.rid) == (row.checksum, row.rid)
+    assert bare.checksum == ml.create_workflow("Same", "Training").checksum
+
+
+def test_runner_is_told_which_execution_was_begun(
+    ml: DerivaML, workflow: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "rid.json"
+    monkeypatch.setenv("DERIVA_ML_SAVE_EXECUTION_RID", str(told))
+    exe = ml.create_execution(ExecutionSpec(workflow=workflow))
+    assert json.loads(told.read_text()) == {
+        "hostname": "embedded",
+        "catalog_id": ml.catalog_id,
+        "workflow_rid": exe.workflow_rid,
+        "execution_rid": exe.execution_rid,
+        "hydra_runtime_output_dir": None,
+    }
+    ml.create_execution(ExecutionSpec(workflow=workflow), dry_run=True)
+    assert json.loads(told.read_text())["execution_rid"] == "0000"
+
+
+def test_configuration_of_an_execution_is_read_again(ml: DerivaML, workflow: Workflow, tmp_path: Path) -> None:
+    exe = ml.create_execution(ExecutionSpec(workflow=workflow, description="first", config_choices={"model": "quick"}))
+    (asset,) = [each for each in ml.lookup_execution(exe.rid).metadata if each.filename == "configuration.json"]
+    read = ExecutionSpec.load_configuration(asset.download(tmp_path))
+    assert (read.description, read.config_choices) == ("first", {"model": "quick"})
+    assert read.workflow is not None
+    assert read.workflow.rid == exe.workflow_rid
+    assert ml.create_execution(read).workflow_rid == exe.workflow_rid
+    for text in ("no json", "[1]", '{"nope": 1}'):
+        (tmp_path / "wrong.json").write_text(text)
+        with pytest.raises(DerivaMLException):
+            ExecutionSpec.load_configuration(tmp_path / "wrong.json")
+
+
+def test_names_of_deriva_ml_that_schema_scripts_rely_on(ml: DerivaML) -> None:
+    model = ml.model
+    assert model.is_vocabulary("Grade")
+    assert not model.is_vocabulary(model.schemas["lab"].tables["Subject"])
+    assert model.is_asset("Image")
+    with pytest.raises(DerivaMLException, match="already exists"):
+        ml.create_feature("Subject", "Score", metadata=[])
