@@ -40,6 +40,7 @@ NEVER: Final = {
 }
 """Rights on system columns that nobody has."""
 Decision = bool | None
+RowRule = tuple[tuple[Column, bool], ...]
 
 
 @dataclass(frozen=True)
@@ -159,33 +160,34 @@ def bindings_in_scope(bindings: Mapping[str, Json], right: str, roles: frozenset
     ]
 
 
-def row_rule(access: Access, table: Table, right: str) -> tuple[Column, ...]:
-    """Where `table_right` says None: columns of the table that make a row accessible when they hold one of the roles.
+def row_rule(access: Access, table: Table, right: str) -> RowRule:
+    """Where `table_right` says None: columns of the table that make a row accessible, and whether by any value.
 
-    Only bindings that name a column of the table itself are followed; others give nothing, which is the safe side.
+    Else they do by one of the client's roles. Only bindings that name a column of the table itself are followed;
+    others give nothing, which is the safe side.
     """
-    return _role_columns(table, bindings_in_scope(table.acl_bindings, right, access.roles))
+    return _columns_of_bindings(table, bindings_in_scope(table.acl_bindings, right, access.roles))
 
 
-def column_rule(access: Access, table: Table, column: Column, right: str) -> tuple[Column, ...]:
+def column_rule(access: Access, table: Table, column: Column, right: str) -> RowRule:
     """The same where `column_right` says None."""
-    return _role_columns(table, bindings_in_scope(_bindings_of(table, column), right, access.roles))
+    return _columns_of_bindings(table, bindings_in_scope(_bindings_of(table, column), right, access.roles))
 
 
-def reference_rule(access: Access, fkey: ForeignKey, target: Table, right: str) -> tuple[Column, ...]:
+def reference_rule(access: Access, fkey: ForeignKey, target: Table, right: str) -> RowRule:
     """The same where `foreign_key_right` says None: columns of the table that is referred to."""
-    return _role_columns(target, bindings_in_scope(fkey.acl_bindings, right, access.roles))
+    return _columns_of_bindings(target, bindings_in_scope(fkey.acl_bindings, right, access.roles))
 
 
-def _role_columns(table: Table, bindings: Iterable[Json]) -> tuple[Column, ...]:
-    names = []
+def _columns_of_bindings(table: Table, bindings: Iterable[Json]) -> RowRule:
+    found: dict[tuple[str, bool], None] = {}
     for binding in bindings:
         projection = binding["projection"]
         if isinstance(projection, list) and len(projection) == 1:
             projection = projection[0]
-        if isinstance(projection, str) and binding.get("projection_type", "acl") == "acl":
-            names.append(projection)
-    return tuple(table.columns[name] for name in dict.fromkeys(names) if name in table.columns)
+        if isinstance(projection, str):
+            found[projection, binding.get("projection_type") == "nonnull"] = None
+    return tuple((table.columns[name], by_any) for name, by_any in found if name in table.columns)
 
 
 def require_catalog(model: Model, client: Client | None, right: str) -> None:

@@ -6,6 +6,7 @@ already in their stored form.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from deriva_ml_prefect.embedded.ermrest.model import Column, Table, Type
@@ -76,6 +77,16 @@ class Either:
 Condition = Compare | Match | IsNull | OneOf | Negation | Both | Either
 
 
+def where_allowed(rule: Iterable[tuple[Column, bool]], source: int, roles: Iterable[str]) -> Condition:
+    """That one of these columns, of the table at this position, has any value (True) or one of the roles (False)."""
+    values = tuple(sorted(roles))
+    found: list[Condition] = []
+    for column, by_any in rule:
+        reference = ColumnRef(source, column)
+        found.append(Negation(IsNull(reference)) if by_any else OneOf((reference,), values))
+    return Either(tuple(found))
+
+
 @dataclass(frozen=True)
 class Join:
     """How a source is joined to those before it: any of the alternatives, each a list of equal columns."""
@@ -129,8 +140,8 @@ class Rights:
 
     column: ColumnRef
     of_columns: bool
-    of_row: tuple[tuple[str, bool | OneOf], ...] = ()
-    updates: tuple[tuple[str, bool | OneOf], ...] = ()
+    of_row: tuple[tuple[str, bool | Condition], ...] = ()
+    updates: tuple[tuple[str, bool | Condition], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from time import monotonic
 from deriva_ml_prefect.embedded.database import Connection
 from deriva_ml_prefect.embedded.ermrest.acl import (
     Access,
+    RowRule,
     column_right,
     column_rule,
     require,
@@ -34,10 +35,10 @@ from deriva_ml_prefect.embedded.ermrest.plan import (
     IsNull,
     Match,
     Negation,
-    OneOf,
     PathPlan,
     ReadPlan,
     Rights,
+    where_allowed,
 )
 from deriva_ml_prefect.embedded.ermrest.preconditions import tagged, unchanged
 from deriva_ml_prefect.embedded.ermrest.representation import Shape, render
@@ -98,12 +99,10 @@ def decide_rights(reading: Reading, plan: ReadPlan, client: Client | None) -> Re
 
 
 def _decide(access: Access, table: Table, seen: Table, rights: Rights, *, is_past: bool) -> Rights:
-    source, roles = rights.column.source, tuple(sorted(access.roles))
-
-    def settled(decision: bool | None, columns: tuple[Column, ...]) -> bool | OneOf:
+    def settled(decision: bool | None, rule: RowRule) -> bool | Condition:
         if is_past or decision is not None:
             return bool(decision) and not is_past
-        return OneOf(tuple(ColumnRef(source, column) for column in columns), roles) if columns else False
+        return where_allowed(rule, rights.column.source, access.roles)
 
     of_row = [
         (right, settled(table_right(access, table, right), row_rule(access, table, right)))
@@ -131,8 +130,7 @@ def restrict_path(model: Model, path: PathPlan, client: Client | None, right: st
         table = model.schemas[seen.schema].tables[seen.name]
         for needed in dict.fromkeys(("select", right if position == path.current else "select")):
             if require(model, table, client, needed) is None:
-                columns = tuple(ColumnRef(position, column) for column in row_rule(access, table, needed))
-                conditions.append(OneOf(columns, tuple(sorted(access.roles))) if columns else Either(()))
+                conditions.append(where_allowed(row_rule(access, table, needed), position, access.roles))
     return replace(path, conditions=(*path.conditions, *conditions)) if conditions else path
 
 

@@ -17,8 +17,8 @@ from deriva_ml_prefect.embedded.ermrest.acl import (
     table_named,
     table_right,
 )
-from deriva_ml_prefect.embedded.ermrest.model import Column, ForeignKey, Table
-from deriva_ml_prefect.embedded.ermrest.plan import ColumnRef, OneOf
+from deriva_ml_prefect.embedded.ermrest.model import ForeignKey, Table
+from deriva_ml_prefect.embedded.ermrest.plan import where_allowed
 from deriva_ml_prefect.embedded.ermrest.row_changes import Change
 from deriva_ml_prefect.embedded.ermrest.sql import Writer, condition
 
@@ -28,9 +28,9 @@ def refuse_rows(change: Change, table: Table, right: str, rows: str) -> None:
     access = _access(change)
     if table_right(access, table, right) is None:
         writer = Writer()
-        allowed = _is_one_of(writer, access, row_rule(access, table, right))
+        allowed = condition(writer, where_allowed(row_rule(access, table, right), 0, access.roles))
         inside = f"s0.rowid IN (SELECT row FROM {rows})"
-        if _exists(change, f"{table.physical} AS s0 WHERE {inside} AND NOT {allowed}", writer):
+        if _exists(change, f"{table.physical} AS s0 WHERE {inside} AND NOT ({allowed})", writer):
             raise refusal(
                 change.writing.client, f"{right} access on one or more rows of table {table.schema}:{table.name}"
             )
@@ -59,7 +59,8 @@ def refuse_references(change: Change, table: Table, right: str, which: str, colu
             equal = " AND ".join(
                 f"s0.{target.columns[to].physical} = f.{table.columns[name].physical}" for name, to in pairs
             )
-            allowed = _is_one_of(writer, access, reference_rule(access, fkey, target, right))
+            rule = reference_rule(access, fkey, target, right)
+            allowed = condition(writer, where_allowed(rule, 0, access.roles))
             condition_ = f"NOT EXISTS (SELECT 1 FROM {target.physical} AS s0 WHERE {equal} AND {allowed})"
             given = " AND ".join(f"f.{table.columns[name].physical} IS NOT NULL" for name in fkey.columns)
         if _exists(change, f"{table.physical} AS f WHERE {which} AND ({given}) AND {condition_}", writer):
@@ -78,13 +79,6 @@ def _limited(change: Change, table: Table, columns: Collection[str], right: str)
         for fkey in table.foreign_keys
         if not names.isdisjoint(fkey.columns) and foreign_key_right(access, fkey, right) is not True
     ]
-
-
-def _is_one_of(writer: Writer, access: Access, columns: tuple[Column, ...]) -> str:
-    if not columns:
-        return "0"
-    references = tuple(ColumnRef(0, column) for column in columns)
-    return condition(writer, OneOf(references, tuple(sorted(access.roles))))
 
 
 def _exists(change: Change, rest: str, writer: Writer | None = None) -> bool:

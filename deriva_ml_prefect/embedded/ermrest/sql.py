@@ -379,11 +379,11 @@ def _rights(writer: Writer, expression: Rights) -> str:
     return f"({' || '.join([*parts, writer.bind(text)])})"
 
 
-def _members(rights: Sequence[tuple[str, bool | OneOf]]) -> list[str | OneOf]:
-    pieces: list[str | OneOf] = []
+def _members(rights: Sequence[tuple[str, bool | Condition]]) -> list[str | Condition]:
+    pieces: list[str | Condition] = []
     for position, (name, right) in enumerate(rights):
         pieces.append(f"{', ' if position else ''}{orjson.dumps(name).decode()}: ")
-        pieces.append(right if isinstance(right, OneOf) else "true" if right else "false")
+        pieces.append(("true" if right else "false") if isinstance(right, bool) else right)
     return pieces
 
 

@@ -174,3 +174,14 @@ def test_rights_that_depend_on_the_row(guarded: Any, other: Any) -> None:
 )
 def test_rights_of_what_has_none(guarded: Any, path: str, status: int) -> None:
     assert guarded.send("GET", f"/{path}").status == status
+
+
+def test_a_binding_by_any_value_of_a_column(guarded: Any, other: Any) -> None:
+    guarded.put("/attributegroup/S:P/id;who", [{"id": 1, "who": None}])
+    guarded.put("/schema/S/table/P/acl", {"select": []})
+    binding = {"types": ["update"], "projection": "who", "projection_type": "nonnull", "scope_acl": ["*"]}
+    assert guarded.put("/schema/S/table/P/acl_binding/filled", binding).status == 200
+    assert [row["id"] for row in other.get("/entity/S:P")] == [2]
+    assert answered(other, "/attribute/S:P/r:=trs(RID)") == [{"delete": False, "update": True}]
+    assert other.put("/attributegroup/S:P/id;who", [{"id": 1, "who": "x"}]).status == 403
+    assert other.put("/attributegroup/S:P/id;who", [{"id": 2, "who": "x"}]).status == 200
