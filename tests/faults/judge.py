@@ -12,8 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from deriva_ml_prefect.catalog.connection import Catalog, keep_catalog
+from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLException
 from deriva_ml_prefect.journal import ownership
+from deriva_ml_prefect.journal.store import close_journals
+from deriva_ml_prefect.questions.verification.verify import verify_execution
 from deriva_ml_prefect.values.status import ExecutionStatus, is_legal
 from tests.faults import process
 from tests.faults.picture import (
@@ -337,12 +341,28 @@ class Judge:
         problems += rows_without_objects(self.lane, picture)
         problems += secrets_in(self.lane, picture, (SECRET, self.lane.server.token))
         problems += self._history(picture)
+        problems += self._verified(picture)
         # a kill or a dead disk may come before the end of the code is recorded
         if "code ended" in self._notes() and not any(trouble.kills or trouble.on_disk for trouble in schedule):
             record = run_record(self.lane, picture)
             if record is None or record["outcome"] != "completed":
                 problems.append(f"the record of the run says {record and record['outcome']}, and its code had ended")
         return problems
+
+    def _verified(self, picture: Picture) -> list[str]:
+        """What the package's own verification finds, which has the receipts. The proxy does not count it."""
+        os.environ["DERIVA_ML_HOME"] = str(self.lane.home)
+        past = self.lane.catalog
+        keep_catalog(Catalog(self.lane.address, client=past.client, base_url=past.base_url, settings=load_settings()))
+        told = []
+        try:
+            for row in picture.executions:
+                found = verify_execution(self.lane.address, row["RID"])
+                told += [f"verify: {item}" for item in (*found.differences, *found.unchecked)]
+        finally:
+            # the next schedule has another journal under this name
+            close_journals()
+        return told[:5]
 
     def _history(self, picture: Picture) -> list[str]:
         told = []

@@ -41,13 +41,12 @@ def live_through(lane: Lane, seed: int) -> int:
     code = _resume(lane, rid).wait()
     print(f"The last resume ended with status {code}.", flush=True)
     problems = _problems(lane)
-    if _has_verify():
-        status = give_command(lane, "verify", rid).wait()
-        problems += [f"deriva-ml-prefect verify ended with status {status}"] if status else []
+    status = give_command(lane, "verify", rid).wait()
+    problems += [f"deriva-ml-prefect verify ended with status {status}"] if status else []
     for problem in problems[:10]:
         print(f"FAILED {problem}")
     good = not problems and not code
-    by = "row by row and object by object" + (", and by deriva-ml-prefect verify" if _has_verify() else "")
+    by = "row by row and object by object, and by deriva-ml-prefect verify"
     print(f"{'Verified' if good else 'NOT verified'} {by}: {FILES} files, {KILLS} kills, one command each time.")
     return 0 if good else 1
 
@@ -92,12 +91,6 @@ def give_command(lane: Lane, name: str, rid: str) -> subprocess.Popen[bytes]:
 
 def _resume(lane: Lane, rid: str) -> subprocess.Popen[bytes]:
     return give_command(lane, "resume", rid)
-
-
-def _has_verify() -> bool:
-    from deriva_ml_prefect.cli.main import build_parser
-
-    return "verify" in build_parser().format_help()
 
 
 def _comes_to(lane: Lane, process: subprocess.Popen[bytes], most: int) -> bool:
