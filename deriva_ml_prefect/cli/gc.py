@@ -88,14 +88,16 @@ def _may_delete(listed: Sequence[Garbage], arguments: argparse.Namespace) -> boo
     """Whether a person says that what no catalog has may go too."""
     from deriva_ml_prefect.cli.question import ask
     from deriva_ml_prefect.values.garbage import Kind
-    from deriva_ml_prefect.values.sizes import format_size
+    from deriva_ml_prefect.values.sizes import format_count, format_size
 
     lost = [item for item in listed if item.kind in (Kind.aborted, Kind.work)]
     if not lost or arguments.yes:
         return True
     size = format_size(sum(item.bytes for item in lost))
     executions = len({item.rid for item in lost})
-    files = f"{sum(item.files for item in lost):,} files ({size}) of {executions} executions"
+    files = (
+        f"{format_count(sum(item.files for item in lost), 'file')} ({size}) of {format_count(executions, 'execution')}"
+    )
     question = f"{files} are in no catalog. Delete them?"
     if ask(question, otherwise="--yes", stream=sys.stderr):
         return True
@@ -105,7 +107,7 @@ def _may_delete(listed: Sequence[Garbage], arguments: argparse.Namespace) -> boo
 
 
 def _lines(gone: Sequence[Garbage], kept: Sequence[Kept], cache: tuple[int, int], *, deleted: bool) -> list[str]:
-    from deriva_ml_prefect.values.sizes import format_size
+    from deriva_ml_prefect.values.sizes import format_count, format_size
 
     lines = [
         f"{'deleted' if deleted else 'may go':8} {format_size(i.bytes):>9}  {_path(i.path)}  ({i.why})" for i in gone
@@ -114,7 +116,7 @@ def _lines(gone: Sequence[Garbage], kept: Sequence[Kept], cache: tuple[int, int]
         where = _path(items[0].path) if len(items) == 1 else f"{len(items)} folders"
         lines.append(f"{'kept':8} {format_size(sum(i.bytes for i in items)):>9}  {where}  ({why})")
     total = format_size(sum(item.bytes for item in gone))
-    count = f"{sum(item.files for item in gone):,} files, {total}"
+    count = f"{format_count(sum(item.files for item in gone), 'file')}, {total}"
     lines.append(f"Cache: {format_size(cache[0])} in {cache[1]} entries (--cache-older-than, --cache-over).")
     lines.append(
         f"Deleted: {count}." if deleted else f"May be deleted: {count}. Nothing was deleted; --delete does it."

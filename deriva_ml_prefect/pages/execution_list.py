@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from deriva_ml_prefect.values.sizes import format_size
+from deriva_ml_prefect.values.sizes import format_count, format_size
 
 if TYPE_CHECKING:
     from deriva_ml_prefect.questions.local_executions import ListedExecution
@@ -51,9 +51,9 @@ def _staged(item: ListedExecution) -> str:
     waiting = item.waiting
     told = []
     if waiting.files:
-        told.append(f"{waiting.files:,} files" + (f" ({format_size(waiting.bytes)})" if waiting.bytes else ""))
+        told.append(format_count(waiting.files, "file") + (f" ({format_size(waiting.bytes)})" if waiting.bytes else ""))
     if waiting.features:
-        told.append(f"{waiting.features:,} values")
+        told.append(format_count(waiting.features, "value"))
     return ", ".join(told) or "-"
 
 

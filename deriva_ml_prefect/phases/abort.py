@@ -10,6 +10,7 @@ from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
 from deriva_ml_prefect.phases.recover import find_here, note_killed, take_over
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.rid import RID
+from deriva_ml_prefect.values.sizes import format_count
 from deriva_ml_prefect.values.status import ExecutionStatus, check_transition
 
 
@@ -24,8 +25,8 @@ class GivenUp:
     @property
     def staged(self) -> str:
         """For people: `3 files and 40 feature values`; empty when nothing waits to be uploaded."""
-        counts = [(self.files, "files"), (self.features, "feature values")]
-        return " and ".join(f"{count:,} {name}" for count, name in counts if count)
+        counts = [(self.files, "file"), (self.features, "feature value")]
+        return " and ".join(format_count(count, name) for count, name in counts if count)
 
 
 def look_before_abort(address: Address, rid: RID) -> GivenUp:

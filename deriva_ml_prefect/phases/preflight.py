@@ -34,7 +34,7 @@ from deriva_ml_prefect.phases.asset_cache import asset_entry
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import AssetRole, ExecMetadataType, MLVocab
 from deriva_ml_prefect.values.preflight import Check, Download, Preflight, Verdict
-from deriva_ml_prefect.values.sizes import format_size
+from deriva_ml_prefect.values.sizes import format_count, format_size
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 logger = logging.getLogger(__name__)
@@ -226,7 +226,7 @@ def _measured(measure: Callable[[], Download], what: str, downloads: list[Downlo
     downloads.append(download)
     version = f" in version {download.version}" if download.version else ""
     here = f", {format_size(download.cached_bytes)} of it are here" if download.cached_bytes else ""
-    size = f"{download.files:,} files, {format_size(download.bytes)}{here}"
+    size = f"{format_count(download.files, 'file')}, {format_size(download.bytes)}{here}"
     return Check("inputs", Verdict.good, f"{what}{version}: {size}")
 
 

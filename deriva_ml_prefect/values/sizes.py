@@ -1,4 +1,4 @@
-"""Numbers of bytes as people read them."""
+"""Numbers of bytes, and of things, as people read them."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ def format_size(count: int) -> str:
             break
         value /= 1000
     return f"{value:.0f} {unit}" if unit == "bytes" or value >= 9.95 else f"{value:.1f} {unit}"
+
+
+def format_count(count: int, name: str) -> str:
+    """`1 file`, `1,000 files`."""
+    return f"{count:,} {name}" if count == 1 else f"{count:,} {name}s"

@@ -24,7 +24,7 @@ def test_staged_work_is_given_up_only_on_request(call: Call, run: Run, ml: Deriv
     ownership.release(exe.context.folder)
     asked = call("abort", exe.rid)
     assert asked.returncode == 1
-    assert "is Stopped and has 1 files, which will never be uploaded" in asked.stderr
+    assert "is Stopped and has 1 file, which will never be uploaded" in asked.stderr
     assert "say --yes" in asked.stderr
     assert status_in_catalog(ml, exe) is ExecutionStatus.Stopped
     done = call("abort", exe.rid, "--yes", "--reason", "wrong data")

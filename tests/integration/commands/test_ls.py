@@ -48,7 +48,7 @@ def test_what_this_machine_knows(call: Call, run: Run, ml: DerivaML, subjects: t
     assert (other["status"], other["process"], other["staged"]["files"]) == ("Uploaded", "settled", 0)
     lines = call("ls").stdout.splitlines()
     assert lines[0].split() == ["RID", "STATUS", "OUTCOME", "PROCESS", "STARTED", "STAGED", "WORKFLOW", "DESCRIPTION"]
-    assert "1 files" in lines[1]
+    assert "1 file (" in lines[1]
     assert "7 values" in lines[1]
     assert lines[1].endswith("the second")
     assert len(lines) == 3

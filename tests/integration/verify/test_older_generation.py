@@ -1,4 +1,4 @@
-"""A catalog with the schema of deriva-ml 1.17.10: statuses and durations are spelled otherwise, and verified as well."""
+"""A catalog with the schema of deriva-ml 1.17.10, which spells statuses and durations otherwise: verified as well."""
 
 from __future__ import annotations
 
