@@ -14,7 +14,7 @@ from deriva_ml_prefect.phases.seal import seal_file
 from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.phases.stage import forget_staged_bytes
 from deriva_ml_prefect.phases.upload import upload_files
-from deriva_ml_prefect.values.durations import format_duration, measured_seconds
+from deriva_ml_prefect.values.durations import RECORDED, format_duration, measured_seconds, told_seconds
 from deriva_ml_prefect.values.effects import EffectState
 from deriva_ml_prefect.values.names import MLAsset
 from deriva_ml_prefect.values.run_record import run_record_name
@@ -31,7 +31,10 @@ def close_execution(context: Context, options: UploadOptions = UploadOptions()) 
     seconds = measured_seconds(entry.facts)
     known = files.read_file(journal, context.rid, f"{MLAsset.execution_metadata}/{run_record_name(context.rid)}")
     if known is None or not _is_of_this_upload(entry, known):
+        executions.merge_facts(journal, context.rid, {RECORDED: seconds})
         known = write_run_record(context, seconds=seconds)
+    else:
+        seconds = told_seconds(entry.facts)
     if known.status != "uploaded":
         upload_files(context, [seal_file(context, known)], options)
     if seconds:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 PHASES = ("download", "execution", "upload")
+RECORDED = "recorded_seconds"
+"""Name among the facts of an execution: phase → seconds, as its record has them."""
 
 
 def measured_seconds(facts: Mapping[str, Any]) -> dict[str, float]:
@@ -13,6 +15,15 @@ def measured_seconds(facts: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: round(float(facts[f"{name}_seconds"]), 4) for name in PHASES if facts.get(f"{name}_seconds") is not None
     }
+
+
+def told_seconds(facts: Mapping[str, Any]) -> dict[str, float]:
+    """What the catalog is told: the durations that stand in the record of the run, once that is written.
+
+    An upload that is taken up again after that took longer, and the record is not sent twice.
+    """
+    recorded: Mapping[str, float] | None = facts.get(RECORDED)
+    return dict(recorded) if recorded else measured_seconds(facts)
 
 
 def format_duration(seconds: float) -> str:

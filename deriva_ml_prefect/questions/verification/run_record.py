@@ -13,7 +13,7 @@ from deriva_ml_prefect.journal import files
 from deriva_ml_prefect.journal.executions import Entry
 from deriva_ml_prefect.journal.store import Journal
 from deriva_ml_prefect.questions.verification.report import Findings
-from deriva_ml_prefect.values.durations import format_duration, measured_seconds
+from deriva_ml_prefect.values.durations import format_duration, told_seconds
 from deriva_ml_prefect.values.names import MLAsset
 from deriva_ml_prefect.values.records import ExecutionRecord
 from deriva_ml_prefect.values.run_record import run_record_name
@@ -37,7 +37,7 @@ def check_run_record(catalog: Catalog, journal: Journal, entry: Entry, findings:
         "outcome": entry.outcome.value,
         "attempt": entry.attempt,
         "supersedes": entry.supersedes,
-        "durations_seconds": measured_seconds(entry.facts),
+        "durations_seconds": told_seconds(entry.facts),
     }
     for field, expected in due.items():
         findings.compare(name, field, expected, said.get(field))

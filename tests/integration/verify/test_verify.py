@@ -15,7 +15,7 @@ import pytest
 
 from deriva_ml_prefect.catalog.connection import Catalog
 from deriva_ml_prefect.catalog.rows import delete_rows, get_rows, insert_rows, update_rows
-from deriva_ml_prefect.exceptions import DerivaMLNotFoundError, DerivaMLValidationError
+from deriva_ml_prefect.exceptions import DerivaMLNotFoundError, DerivaMLOfflineError, DerivaMLValidationError
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.progress.meter import BYTES, Meter
@@ -343,3 +343,20 @@ def test_answer_is_json_able(ml: DerivaML, uploaded: Execution) -> None:
     lines = list(render_verification(wrong))
     assert all("\n" not in line for line in lines)
     assert lines[-1].endswith("3 differences from its receipts in the journal.")
+
+
+def test_durations_of_an_upload_that_was_broken_off_after_the_record(
+    ml: DerivaML, stage: Callable[..., Execution], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exe = stage()
+
+    def fail(*_: object) -> None:
+        raise DerivaMLOfflineError("It is away.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deriva_ml_prefect.phases.close.check_complete", fail)
+        with pytest.raises(DerivaMLOfflineError):
+            exe.upload_execution_outputs()
+    exe.upload_execution_outputs()
+    # row and record tell the same, on this machine and on others
+    assert said(ml.verify_execution(exe.rid)) == []
