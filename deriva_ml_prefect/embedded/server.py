@@ -146,8 +146,9 @@ def _serve_locked(folder: Path, port: int | None, idle_minutes: float) -> int:
     from .certificates import authority_file, ensure_certificates, server_context
     from .login import Logins
     from .repair import tell_log
-    from .serving import Listeners, listen, run
+    from .serving import Leaving, Listeners, listen, run
 
+    leaving = Leaving()
     earlier = read_state(folder)
     logins = Logins(folder)
     done: list[str] = []
@@ -189,7 +190,7 @@ def _serve_locked(folder: Path, port: int | None, idle_minutes: float) -> int:
     write_state(folder, state)
     LOG.warning("serving %s at %s and %s (process %s)", folder, state.url, state.https_url, state.pid)
     try:
-        asyncio.run(run(app, listeners, folder, activity, idle_minutes * 60))
+        asyncio.run(run(app, listeners, folder, activity, idle_minutes * 60, leaving))
     finally:
         app.close()
         write_state(folder, replace(state, pid=None, started=None, stays=False))

@@ -61,7 +61,24 @@ class BothServer(uvicorn.Server):
         self.servers.append(listening)
 
 
-async def run(app: App, listeners: Listeners, folder: Path, activity: Activity, idle_seconds: float) -> None:
+class Leaving:
+    """Whether SIGTERM or SIGINT has asked the process to leave, from before it is ready to be found."""
+
+    def __init__(self) -> None:
+        self.is_asked = False
+        self.server: uvicorn.Server | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: object) -> None:
+        self.is_asked = True
+        if self.server is not None:
+            self.server.should_exit = True
+
+
+async def run(
+    app: App, listeners: Listeners, folder: Path, activity: Activity, idle_seconds: float, leaving: Leaving
+) -> None:
     """Serve until SIGTERM or SIGINT, or until `idle_seconds` (0: never) have passed without a request."""
     config = uvicorn.Config(
         app,
@@ -76,9 +93,9 @@ async def run(app: App, listeners: Listeners, folder: Path, activity: Activity, 
         timeout_graceful_shutdown=5,
     )
     server = BothServer(config, listeners)
-    # uvicorn handles these two while it serves and raises them again afterwards, when we are leaving in order
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+    # uvicorn handles the signals while it serves and raises them again afterwards, when we are leaving in order
+    leaving.server = server
+    server.should_exit = leaving.is_asked
     beside = [
         asyncio.create_task(_leave_when_idle(server, folder, activity, idle_seconds)),
         asyncio.create_task(_renew(listeners.context, folder)),
@@ -109,10 +126,6 @@ def listen(asked: int | None, kept: int | None) -> socket.socket:
             continue
         return listener
     raise ServerError("No free loopback port was found.")
-
-
-def _leave(_number: int, _frame: object) -> None:
-    """The process is ending already."""
 
 
 async def _leave_when_idle(server: uvicorn.Server, folder: Path, activity: Activity, idle_seconds: float) -> None:

@@ -239,6 +239,24 @@ def test_slow_clients_hold_nobody_up(embedded_server: Any) -> None:
             connection.close()
 
 
+def test_a_signal_before_it_serves_ends_it_in_order(tmp_path: Path) -> None:
+    """SIGTERM at the very moment at which server.json says that it is ready."""
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from deriva_ml_prefect.embedded import server\n"
+        "write = server.write_state\n"
+        "def write_and_end(folder, state):\n"
+        "    write(folder, state)\n"
+        "    if state.pid: os.kill(state.pid, signal.SIGTERM)\n"
+        "server.write_state = write_and_end\n"
+        "sys.exit(server.serve(Path(sys.argv[1])))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "d")], timeout=30, check=False)
+    assert done.returncode == 0
+    assert state(tmp_path / "d")["pid"] is None
+
+
 def open_files(pid: int) -> list[str]:
     found = []
     for handle in Path(f"/proc/{pid}/fd").iterdir():
