@@ -281,6 +281,8 @@ class Execution(KnowsAbsent):
         if target is ExecutionStatus.Uploaded and self.status is ExecutionStatus.Pending_Upload:
             check_complete(self.context)
         advance(self.context, target, message if message is not None else error)
+        if target in (ExecutionStatus.Uploaded, ExecutionStatus.Aborted):
+            ownership.release(self.context.folder)
 
     def create_dataset(
         self,

@@ -125,12 +125,15 @@ def _what_is_left(context: Context) -> str | None:
         # the process is ending, and an error here would reach nobody
         _say_at_end("It is not known whether execution %s was uploaded: %s", context.rid, e)
         return None
-    waits = entry.status in (_S.Stopped, _S.Pending_Upload) or (entry.status is _S.Failed and any(counts.values()))
+    unsent = entry.status in (_S.Failed, _S.Uploaded) and any(counts.values())
+    waits = unsent or entry.status in (_S.Stopped, _S.Pending_Upload)
     if not waits:
         return None
     if not tried:
         return f"nothing of it was uploaded: no outputs are in catalog {context.address}"
     shown = " and ".join(f"{count} {name}" for name, count in counts.items() if count) or "its end"
+    if entry.status is _S.Uploaded:
+        return f"{shown} that it got after its upload wait to go to catalog {context.address}"
     return f"its upload did not: {shown} wait to go to catalog {context.address}"
 
 

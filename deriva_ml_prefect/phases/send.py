@@ -10,6 +10,7 @@ feature_rows   {kind, feature_table, feature_name, target_table, first, last, ro
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,16 +53,21 @@ class UploadOptions:
     """Leave the staged files on disk when everything is in the catalog."""
 
     def __post_init__(self) -> None:
-        if self.chunk_size < 1:
-            raise DerivaMLValidationError(f"chunk_size is {self.chunk_size}: a chunk has at least one byte.")
-        if self.max_retries < 0:
-            raise DerivaMLValidationError(f"max_retries is {self.max_retries}: it cannot be negative.")
-        if self.retry_delay < 0:
-            raise DerivaMLValidationError(f"retry_delay is {self.retry_delay}: it cannot be negative.")
-        if len(self.timeout) != 2 or min(self.timeout) <= 0:
+        if not isinstance(self.chunk_size, int) or self.chunk_size < 1:
+            raise DerivaMLValidationError(f"chunk_size is {self.chunk_size!r}: it is a number of bytes, at least one.")
+        if not isinstance(self.max_retries, int) or self.max_retries < 0:
+            raise DerivaMLValidationError(f"max_retries is {self.max_retries!r}: it is a whole number, from 0 up.")
+        if not _is_time(self.retry_delay) or self.retry_delay < 0:
+            raise DerivaMLValidationError(f"retry_delay is {self.retry_delay!r}: it is a number of seconds, from 0 up.")
+        pair = self.timeout if isinstance(self.timeout, (tuple, list)) else ()
+        if len(pair) != 2 or not all(_is_time(each) and each > 0 for each in pair):
             raise DerivaMLValidationError(
                 f"timeout is {self.timeout!r}: give (connect, read) in seconds, both above 0."
             )
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 Told = Callable[[int], None]

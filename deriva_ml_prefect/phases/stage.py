@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +132,12 @@ def _check_open(context: Context) -> None:
 def _place(file: StagedFile, source: Path) -> StagedFile:
     """Put an existing file under its staged name; a copy is hashed on the way, so it needs no second reading."""
     check_regular(source)
-    if source.resolve() == file.path.resolve():
-        return StagedFile(**{**vars(file), "mode": "new", "source": None})
+    if file.path.is_symlink() and source.absolute() == file.path:
+        # the staged path itself was given: what it links to is meant
+        source = file.path.readlink()
+        file = replace(file, source=source)
+    elif not file.path.is_symlink() and source.resolve() == file.path.resolve():
+        return replace(file, mode="new", source=None)
     file.path.unlink(missing_ok=True)
     if file.mode == "symlink":
         file.path.symlink_to(source.absolute())

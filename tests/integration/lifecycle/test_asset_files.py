@@ -317,6 +317,26 @@ def test_source_changed_after_it_was_sealed(ml: DerivaML, begin: Begin, tmp_path
     assert made(ml, exe)["changed.png"].length == len(b"second, longer")
 
 
+@pytest.mark.spec("files.target-changed")
+@pytest.mark.parametrize("again", ["source", "staged path"])
+def test_link_that_was_registered_twice_stays_a_link(begin: Begin, tmp_path: Path, again: str) -> None:
+    source = tmp_path / "twice.png"
+    source.write_bytes(b"first")
+    with begin() as exe:
+        path = exe.asset_file_path("Image", source)
+        second = exe.asset_file_path("Image", source if again == "source" else path, description="again")
+        assert second == path
+        assert path.is_symlink()
+        assert path.readlink() == source
+    source.write_bytes(b"second!")
+    refused(exe, "was changed after execution")
+    copied = exe.asset_file_path("Image", path, copy_file=True)
+    assert not copied.is_symlink()
+    assert copied.read_bytes() == b"second!"
+    exe.upload_execution_outputs()
+    assert source.read_bytes() == b"second!"
+
+
 def test_required_metadata_that_is_missing(ml: DerivaML, begin: Begin) -> None:
     with begin() as exe:
         path = exe.asset_file_path("Scan", "scan.png")

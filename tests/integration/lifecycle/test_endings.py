@@ -13,6 +13,7 @@ import pytest
 
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.workflow import Workflow
+from deriva_ml_prefect.exceptions import DerivaMLUploadError
 from deriva_ml_prefect.ml.creation import create_ml_catalog
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
@@ -65,6 +66,25 @@ def test_failed_run_is_told_of_if_it_staged_something(begin: Begin, caplog: pyte
     told = [message for message in caplog.messages if "nothing of it was uploaded" in message]
     assert len(told) == 1
     assert exe.execution_rid in told[0]
+
+
+def test_what_is_left_of_an_upload_is_told(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
+    tell_of_missing_uploads()
+    torn, late = begin(), begin()
+    with torn:
+        torn.asset_file_path("Image", "torn.png").write_bytes(b"torn")
+        torn.asset_file_path("Image", "never.png")
+    with pytest.raises(DerivaMLUploadError):
+        torn.upload_execution_outputs()
+    with late:
+        late.upload_execution_outputs()
+        late.asset_file_path("Image", "late.png").write_bytes(b"late")
+    caplog.clear()
+    tell_of_missing_uploads()
+    told = {rid: m for m in caplog.messages for rid in (torn.rid, late.rid) if f"Execution {rid} ended" in m}
+    assert "its upload did not: 1 files wait" in told[torn.rid]
+    assert "1 files that it got after its upload wait" in told[late.rid]
+    assert all("deriva-ml-prefect resume" in message for message in told.values())
 
 
 CLOSED = """

@@ -57,7 +57,15 @@ def test_chunks_and_progress(ml: DerivaML, begin: Begin) -> None:
     assert all(0 <= item.percent_complete <= 100 for item in seen)
 
 
-@pytest.mark.parametrize("wrong", [{"chunk_size": 0}, {"max_retries": -1}, {"retry_delay": -1.0}, {"timeout": (0, 1)}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"chunk_size": value} for value in (0, "50 MB", 1.5)),
+        *({"max_retries": value} for value in (-1, 1.5, None)),
+        *({"retry_delay": value} for value in (-1.0, float("nan"), "5")),
+        *({"timeout": value} for value in ((0, 1), 5, (5,), ("1", "2"), (1, float("inf")))),
+    ],
+)
 def test_parameters_that_cannot_be_are_refused(begin: Begin, wrong: dict[str, Any]) -> None:
     with begin() as exe:
         pass
