@@ -72,7 +72,7 @@ def test_the_document_is_what_the_server_answers(replayed: Callable[[Path], Any]
 def test_every_refusal_of_the_code_is_in_the_document(findings: list[Any]) -> None:
     refusals = [finding.refusal for finding in findings if finding.refusal]
     patterns = [pattern for path in EMBEDDED.rglob("*.py") for pattern in refusal_patterns(path)]
-    assert len(patterns) >= 10
+    assert len(patterns) >= 5, "the search for refusals finds hardly any"
     assert not [pattern for pattern in patterns if not any(re.fullmatch(pattern, said) for said in refusals)]
 
 
