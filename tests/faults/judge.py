@@ -33,7 +33,7 @@ from tests.faults.picture import (
 )
 from tests.faults.process import SECRET, End, Plant
 from tests.faults.program import ITEMS, content_of, prepare, write_missing
-from tests.faults.schedule import ASLEEP, RACE, Boundaries, Schedule, Trouble, shown
+from tests.faults.schedule import ASLEEP, NEWER, RACE, Boundaries, Schedule, Trouble, shown
 from tests.faults.world import Lane
 
 _ON_THEIR_WAY = 2
@@ -92,6 +92,8 @@ class Judge:
             self._race()
         elif trouble.kind.startswith("change-"):
             self._change(trouble)
+        elif trouble.kind == NEWER:
+            self._make_journal_newer()
         elif trouble.kind in ASLEEP:
             self._sleep_and_wake(trouble)
         else:
@@ -177,6 +179,24 @@ class Judge:
         except sqlite3.OperationalError:
             return False
         return True
+
+    def _make_journal_newer(self) -> None:
+        """Promise P8: local state that this version does not know is refused, and not touched."""
+        path = self.lane.workspace / "journal.db"
+        if not path.exists():
+            return
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version={version + 90}")
+            before = list(connection.iterdump())
+        end = self._step(None)
+        self.met += 1
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            if end.how != "named" or "newer version" not in end.text:
+                self.problems.append(f"P8: a journal of version {version + 90} was not refused: {end.how} {end.text}")
+            if list(connection.iterdump()) != before:
+                self.problems.append("P8: a journal of a version that nobody knows was written")
+            connection.execute(f"PRAGMA user_version={version}")
 
     def _change(self, trouble: Trouble) -> None:
         """Change a file behind the back of the run."""

@@ -15,7 +15,7 @@ from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal import executions as journal_executions
 from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
-from deriva_ml_prefect.journal import ownership
+from deriva_ml_prefect.journal import ownership, store
 from deriva_ml_prefect.journal.store import Journal
 from deriva_ml_prefect.phases import advance, deliver, lifecycle, record
 from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
@@ -290,6 +290,11 @@ def stale_owner_writes() -> None:
 @_bug("P7: the whole environment is recorded, secrets and all", _always("none"))
 def secrets_recorded() -> None:
     _replace(record, "environment_snapshot", lambda *_: {"variables": dict(os.environ)})
+
+
+@_bug("P8: nobody looks which version a journal has", lambda b: (f"kill-sent@{b.upload}+newer-journal@0",))
+def version_not_checked() -> None:
+    _replace(store, "_prepare", lambda *_: None)
 
 
 @_bug("P5: an asset's row is inserted before its bytes are sent", _at("kill-sent@", "PUT", "left.png"))

@@ -28,6 +28,8 @@ DISK_ERRORS = tuple(
 )
 CHANGES = ("change-truncate", "change-rewrite", "change-delete", "change-touch", "change-source")
 RACE = "race"
+NEWER = "newer-journal"
+"""The journal is of a version that nobody here knows: it must be refused, and stay as it is."""
 ASLEEP = ("asleep-sent", "asleep-answered")
 """Stopped at a request, taken over from by another machine that shares the folder, and woken when that has ended."""
 COMMITTED = ("500c", "502c", "stallc")
@@ -39,6 +41,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "change": CHANGES,
     "race": (RACE,),
     "asleep": ASLEEP,
+    "version": (NEWER,),
 }
 KINDS = tuple(itertools.chain.from_iterable(GROUPS.values()))
 _MOST_IN_VAIN = 2000
@@ -160,6 +163,8 @@ def _every_boundary(bounds: Boundaries, dice: random.Random) -> Iterator[Schedul
     for kind in CHANGES:
         for item in range(4):
             yield (_stop_after_code(bounds, dice), Trouble(kind, item))
+    for number in range(max(1, bounds.requests // 3), bounds.requests, 8):
+        yield (Trouble(dice.choice(KILLS_BY_REQUEST), number), Trouble(NEWER, 0))
     for number in range(max(1, bounds.requests // 3), bounds.requests, 2):
         yield (Trouble(dice.choice(KILLS_BY_REQUEST), number), Trouble(RACE, 0))
 
