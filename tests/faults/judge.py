@@ -106,6 +106,7 @@ class Judge:
         return process.calls_of(self.lane, self.library)[trouble.kind.split("-")[1]] >= trouble.at
 
     def _step(self, trouble: Trouble | None) -> End:
+        self._finish_own_files()
         end = process.proceed(self.lane, self.library, trouble, self.plant)
         self.ends.append(end)
         if end.how in ("unnamed", "hung"):
@@ -118,6 +119,7 @@ class Judge:
         """Two processes take the run up at once: one does it, the other is told who does, or finds it done."""
         if not self._statuses():
             return
+        self._finish_own_files()
         self.lane.proxy.order()
         both = [process.start(self.lane, self.library, None, self.plant, f"end-{i}.json") for i in range(2)]
         for started in both:
@@ -219,7 +221,6 @@ class Judge:
 
     def _recover(self) -> None:
         """Take the run up without further trouble, repairing what a person would have to repair."""
-        self._finish_own_files()
         for _ in range(3):
             end = self._step(None)
             if end.how == "done" or self.problems:
@@ -229,11 +230,11 @@ class Judge:
                 return
         else:
             self.problems.append(f"the run does not end: {self.ends[-1].error} {self.ends[-1].text}")
-        if self.changed and not self.problems:
+        """What the user's code could not write whole, a person who saw its error writes before the run goes on."""
             self.problems += self._carries_what_is_there()
 
     def _finish_own_files(self) -> None:
-        """What the user's code could not write whole is written again by a person before anything is sent."""
+        """What the user's code could not write whole is written by a person, who saw its error, before the run goes on."""
         for item in self._not_done():
             for path in self.lane.workspace.glob(f"executions/*/staged/{item}"):
                 content = content_of(item, self.lane.tag)
