@@ -126,14 +126,25 @@ class Journal:
 
     def rows(self, query: str, **values: Any) -> list[sqlite3.Row]:
         """All rows of a reading query."""
-        with self.lock:
+        with self.lock, self._naming_faults():
             return self.connection.execute(sql(query), values).fetchall()
 
     def row(self, query: str, **values: Any) -> sqlite3.Row | None:
         """The first row of a reading query, if there is one."""
-        with self.lock:
+        with self.lock, self._naming_faults():
             found: sqlite3.Row | None = self.connection.execute(sql(query), values).fetchone()
         return found
+
+    @contextmanager
+    def _naming_faults(self) -> Iterator[None]:
+        """A disk that fails while an unfinished write of before is undone makes reading fail too."""
+        try:
+            yield
+        except sqlite3.OperationalError as e:
+            raise DerivaMLConfigurationError(
+                f"The journal {self.path} cannot be read: {e}. What was staged before is still there: see what is "
+                "wrong with the disk, or who holds the file, and repeat."
+            ) from e
 
     def close(self) -> None:
         with self.lock:

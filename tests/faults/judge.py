@@ -230,11 +230,11 @@ class Judge:
                 return
         else:
             self.problems.append(f"the run does not end: {self.ends[-1].error} {self.ends[-1].text}")
-        """What the user's code could not write whole, a person who saw its error writes before the run goes on."""
+        if self.changed and not self.problems:
             self.problems += self._carries_what_is_there()
 
     def _finish_own_files(self) -> None:
-        """What the user's code could not write whole is written by a person, who saw its error, before the run goes on."""
+        """What the user's code could not write whole, a person who saw its error writes before the run goes on."""
         for item in self._not_done():
             for path in self.lane.workspace.glob(f"executions/*/staged/{item}"):
                 content = content_of(item, self.lane.tag)

@@ -218,3 +218,15 @@ def test_staged_values_of_a_journal_of_version_1_are_kept(tmp_path: Path) -> Non
         journal, "1-A", again, feature_table="lab.T", feature_name="Score", target_table="Subject"
     )
     close_journals()
+
+
+def test_journal_that_cannot_be_read_has_a_name(journal: Journal) -> None:
+    """Found by the campaign as ENOSPC-write@469xall with a rollback journal."""
+    with closing(sqlite3.connect(":memory:")) as empty:
+        empty.row_factory = sqlite3.Row
+        kept, journal.connection = journal.connection, empty
+        for read in (journal.row, journal.rows):
+            with pytest.raises(DerivaMLConfigurationError, match="cannot be read: no such table"):
+                read("select_execution", rid="1-A")
+        journal.connection = kept
+    assert journal.row("select_execution", rid="1-A")
