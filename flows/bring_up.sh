@@ -5,7 +5,7 @@
 #     flows/bring_up.sh                            bring everything up, and stay
 #     flows/bring_up.sh prefect deployment run …   bring everything up, run one command, and end with its status
 #
-# PREFECT_API_URL set before: that server is used and no other is started. POOL names the work pool (deriva-ml).
+# PREFECT_API_URL set before: that server is used and no other is started; else PORT is its port (4200).
 set -euo pipefail
 
 usage() { sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
@@ -13,9 +13,9 @@ case "${1:-}" in -h | --help) usage; exit 0 ;; esac
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ -d .venv ] && PATH="$PWD/.venv/bin:$PATH"
-command -v prefect >/dev/null || { echo "prefect is not on the path: run \`make quickstart\` first." >&2; exit 2; }
+command -v prefect >/dev/null || { echo "prefect is not on the path: run \`make install\` first." >&2; exit 2; }
 export PREFECT_SERVER_ANALYTICS_ENABLED="${PREFECT_SERVER_ANALYTICS_ENABLED:-false}"
-POOL="${POOL:-deriva-ml}"
+POOL=deriva-ml # as in prefect.yaml
 LOGS="$(mktemp -d)"
 started=()
 

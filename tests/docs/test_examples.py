@@ -255,7 +255,7 @@ def test_shell_lines_are_commands_that_there_are(document: Path) -> None:
             case ["deriva-ml-run", *_]:
                 # run with the examples of its document
                 assert document == ROOT / "docs/quickstart.md"
-            case ["python", script, *arguments] if script.startswith("flows/"):
+            case ["python", script, *arguments] if script.startswith(("flows/", "blocks/")):
                 options = {word for word in arguments if word.startswith("--")}
                 asked = subprocess.run(
                     [sys.executable, str(ROOT / script), "--help"],
