@@ -97,6 +97,20 @@ def test_options_given_afterwards(ml: DerivaML, recorded: Callable[..., Any]) ->
     assert where[1] == ThreadPoolTaskRunner()
 
 
+def test_retries_given_afterwards_begin_another_execution(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    seen: list[str] = []
+
+    @recorded()
+    def train(execution: Execution) -> str:
+        seen.append(execution.execution_rid)
+        if len(seen) == 1:
+            raise ValueError("not yet")
+        return execution.execution_rid
+
+    assert train.with_options(retries=1)() == seen[1]
+    assert [ml.lookup_execution(rid).status for rid in seen] == [ExecutionStatus.Failed, ExecutionStatus.Uploaded]
+
+
 def test_subflows_and_submitted_tasks_of_its_own(ml: DerivaML, recorded: Callable[..., Any]) -> None:
     @task
     def square(number: int) -> int:
