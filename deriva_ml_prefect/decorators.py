@@ -52,6 +52,7 @@ from deriva_ml_prefect.tasks import run_phase
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.status import ExecutionStatus
 from deriva_ml_prefect.watching.logs import forward_logs
+from deriva_ml_prefect.watching.tracebacks import mark_as_users, shorten_tracebacks
 from deriva_ml_prefect.watching.watch import watch
 
 logger = logging.getLogger(__name__)
@@ -343,6 +344,7 @@ def _seen_by_prefect() -> Iterator[None]:
         if named is not None:
             raise named from e
         clean = clean_error(e)
+        mark_as_users(clean)
         if clean is e:
             raise
         raise clean from None
@@ -406,6 +408,7 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
     if not in_flow:
         return conduct(request, user_code, call=directly).result
     assert in_flow.flow_run is not None
+    shorten_tracebacks()
     survive_outage("What became of its execution is in the catalog.")
     with patient(), watch(plan.function) as watching, heed(in_flow.flow_run) as orders:
         call = orders.around(watching.around(run_phase))
@@ -489,6 +492,7 @@ def _code_of(plan: Plan) -> Flow[..., Any]:
 def _run_code_there(plan: Plan, catalog: DerivaCatalog, context: Context, arguments: dict[str, Any]) -> Any:
     """The same in the process that the code has for itself."""
     scrub_logs("prefect.flow_runs", "prefect.task_runs", "prefect.extra")
+    shorten_tracebacks()
     bound = inspect.BoundArguments(_own_signature(plan.function), arguments)
     around = FlowRunContext.get()
     seen = forward_logs(plan.function, str(around.flow_run.id)) if around and around.flow_run else nullcontext()

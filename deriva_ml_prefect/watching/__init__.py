@@ -10,6 +10,7 @@ Entry point: `watch.watch`, in which a flow conducts an execution.
     events     emit_status: `deriva-ml.execution.*`
     names      tag_flow_run: the tags and the name by which a flow run is found
     settings   without_heartbeats, single_requests: Prefect's settings, changed inside a block
+    tracebacks shorten_tracebacks: Prefect's records of a failure show the user's frames alone
     logs       forward_logs: the lines of the user's own loggers
 
 The execution depends on none of it: a Prefect server that refuses, or is gone, costs one warning. No catalog is asked

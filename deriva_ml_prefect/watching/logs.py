@@ -39,9 +39,21 @@ class RunLogHandler(APILogHandler):
         super().emit(record)
 
 
+class _UntoldEnd(logging.Filter):
+    """Leaves out that a temporary server is stopped, which comes after everything that a script has to say."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Stopping temporary server")
+
+
+_untold_end = _UntoldEnd()
+
+
 @contextmanager
 def forward_logs(function: Callable[..., Any], flow_run_id: str) -> Iterator[None]:
     """Inside, lines of the loggers of the function's package reach Prefect."""
+    # adding the same filter again changes nothing
+    logging.getLogger("prefect").addFilter(_untold_end)
     user = logging.getLogger((getattr(function, "__module__", None) or OWN).partition(".")[0])
     with _lock:
         _forwarding.append(flow_run_id)

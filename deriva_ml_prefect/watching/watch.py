@@ -3,9 +3,8 @@
     with watch(function) as watching:
         conduct(request, code, call=watching.around(run_phase), options=UploadOptions(progress=watching.told))
 
-The thread reads the journal of this machine and the metrics files. It asks no catalog. The run's end waits until the
-last events are handed to Prefect, at most `PATIENCE` seconds. The last artifacts follow while Prefect ends the run, and
-a process that ends waits for them.
+The thread reads the journal of this machine and the metrics files. It asks no catalog, and the execution waits for it
+only at its end, at most `PATIENCE` seconds.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _WRITE_METRICS = (begin_execution, run_user_code)
 logger = logging.getLogger(__name__)
 
 PATIENCE = 10.0
-"""Seconds that the end of a run waits for the thread, and that the thread goes on to try after it."""
+"""Seconds that the end of a run waits for Prefect to be told of it."""
 LOOK_SECONDS = 1.0
 SLOWEST = 15.0
 """Longest time between two pictures of the metrics, s; reached in the course of a long run."""
@@ -82,7 +81,6 @@ class Watch:
         self._context: Context | None = None
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
-        self._events_sent = threading.Event()
         self._reading = threading.Lock()
         self._metrics = MetricsReader()
 
@@ -106,10 +104,10 @@ class Watch:
         self._progress = progress
 
     def end(self) -> None:
-        """Have told what is left to tell. Prefect may be slow or gone: the run's end waits a little, not longer."""
+        """Tell what is left to tell. Prefect may be slow or gone: the run's end waits a little, not longer."""
         self._ended.set()
         if self._thread is not None:
-            self._events_sent.wait(PATIENCE)
+            self._thread.join(PATIENCE)
 
     def _begin(self, context: Context) -> None:
         if context.dry_run or writer_elsewhere(context) is not None:
@@ -126,9 +124,8 @@ class Watch:
         # the flow's own client, held open beyond its end
         client = get_client(sync_client=True).__enter__()
         teller = _Teller(context, self._flow_run, self._metrics, client, rename=self._rename)
-        # not a daemon: the end of the process waits until all is told
         thread = threading.Thread(
-            target=lambda: around.run(self._keep_telling, teller), name=f"watch-{context.rid}", daemon=False
+            target=lambda: around.run(self._keep_telling, teller), name=f"watch-{context.rid}", daemon=True
         )
         thread.start()
         return thread
@@ -145,15 +142,13 @@ class Watch:
             try:
                 self._look_again_and_again(teller)
             finally:
-                self._events_sent.set()
                 teller.client.__exit__(None, None, None)
 
     def _look_again_and_again(self, teller: _Teller) -> None:
         warned = False
         give_up = None
         while True:
-            # a flow in a daemon thread never comes to its end when the process does
-            last = self._ended.is_set() or not threading.main_thread().is_alive()
+            last = self._ended.is_set()
             if last and give_up is None:
                 give_up = time.monotonic() + PATIENCE - LOOK_SECONDS
             error = self._look(teller, last=last)
@@ -174,8 +169,6 @@ class Watch:
             self._read_metrics()
             with self._reading:
                 teller.emit_events()
-                if last:
-                    self._events_sent.set()
                 teller.tell(self._progress, last=last)
         # the execution does not depend on what Prefect shows of it, whatever goes wrong there
         except Exception as e:  # noqa: BLE001

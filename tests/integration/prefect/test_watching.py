@@ -466,6 +466,25 @@ def test_a_script_that_ends_at_once_has_told_everything(ml: DerivaML, server: Pr
 
 
 @pytest.mark.slow
+def test_a_script_with_a_temporary_server_ends_with_its_own_last_word(
+    ml: DerivaML, server: PrefectServer, tmp_path: Path
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT.replace("outlives-its-server", named()) + 'print("the last word", file=sys.stderr)\n')
+    without = {name: value for name, value in server.environment.items() if name != "PREFECT_API_URL"}
+    variables = {**without, "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"}
+    command = [sys.executable, str(script), str(ml.address)]
+    done = subprocess.run(
+        command, env=variables, capture_output=True, text=True, timeout=240, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    told = done.stderr.splitlines()
+    assert any("Starting temporary server" in line for line in told), told
+    assert told[-1] == "the last word"
+    assert not [line for line in told if "ERROR" in line or "WARNING" in line or "Traceback" in line]
+
+
+@pytest.mark.slow
 def test_the_link_outlives_the_database_of_prefect(ml: DerivaML, tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
