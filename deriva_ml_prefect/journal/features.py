@@ -148,6 +148,33 @@ def unsent_batches(journal: Journal, rid: RID, feature_table: str, *, most: int 
         yield joined
 
 
+def halve(journal: Journal, rid: RID, feature_table: str, batch: Batch) -> tuple[Batch, Batch]:
+    """Two halves of a batch of several values, each with a status of its own from now on."""
+    common = {"execution_rid": rid, "feature_table": feature_table}
+    half = batch.rows // 2
+    with journal.transaction():
+        row = journal.row("select_middle_feature_value", **common, first=batch.first, last=batch.last, skipped=half)
+        assert row is not None
+        middle = int(row["stage_id"])
+        journal.write("add_cut_feature_batch", **common, middle=middle)
+        journal.write("shorten_cut_feature_batch", **common, middle=middle)
+        journal.write("recount_cut_feature_batches", **common, middle=middle)
+    return Batch(batch.first, middle - 1, half), Batch(middle, batch.last, batch.rows - half)
+
+
+def target_of(journal: Journal, rid: RID, feature_table: str, batch: Batch) -> str:
+    """Target of the first value of a batch."""
+    row = journal.row(
+        "select_middle_feature_value",
+        execution_rid=rid,
+        feature_table=feature_table,
+        first=batch.first,
+        last=batch.last,
+        skipped=0,
+    )
+    return str(row["target"]) if row else ""
+
+
 def records_between(journal: Journal, rid: RID, feature_table: str, first: int, last: int) -> list[dict[str, Any]]:
     """The values between two stage ids, both included: column → value; a path of a staged asset is still a path."""
     row = journal.row("select_feature_range", execution_rid=rid, feature_table=feature_table, first=first, last=last)

@@ -291,6 +291,33 @@ SELECT min(b.first) AS first, max(b.last) AS last FROM execution_state__feature_
 JOIN execution_state__features AS f ON f.number = b.feature
 WHERE f.execution_rid = :execution_rid AND f.feature_table = :feature_table;
 
+-- name: select_middle_feature_value
+-- Stage id and target of the n-th value between two stage ids, counted from 0.
+SELECT stage_id, target FROM execution_state__feature_values
+WHERE stage_id BETWEEN :first AND :last AND feature = (SELECT number FROM execution_state__features
+    WHERE execution_rid = :execution_rid AND feature_table = :feature_table)
+ORDER BY stage_id LIMIT 1 OFFSET :skipped;
+
+-- name: add_cut_feature_batch
+-- The part of a batch from a stage id on is to be a batch of its own.
+INSERT INTO execution_state__feature_batches (feature, first, last, rows, status, error, created_at)
+SELECT feature, :middle, last, rows, status, error, created_at FROM execution_state__feature_batches
+WHERE first < :middle AND last >= :middle AND feature = (SELECT number FROM execution_state__features
+    WHERE execution_rid = :execution_rid AND feature_table = :feature_table);
+
+-- name: shorten_cut_feature_batch
+-- And no longer of the one that it was in.
+UPDATE execution_state__feature_batches SET last = :middle - 1
+WHERE first < :middle AND last >= :middle AND feature = (SELECT number FROM execution_state__features
+    WHERE execution_rid = :execution_rid AND feature_table = :feature_table);
+
+-- name: recount_cut_feature_batches
+-- The two parts know how many values they have.
+UPDATE execution_state__feature_batches SET rows = (SELECT count(*) FROM execution_state__feature_values AS v
+    WHERE v.feature = execution_state__feature_batches.feature AND v.stage_id BETWEEN first AND last)
+WHERE (first = :middle OR last = :middle - 1) AND feature = (SELECT number FROM execution_state__features
+    WHERE execution_rid = :execution_rid AND feature_table = :feature_table);
+
 -- name: mark_features_uploaded
 -- The values between two stage ids are in the catalog.
 UPDATE execution_state__feature_batches SET status = 'Uploaded', error = NULL, uploaded_at = :now

@@ -234,3 +234,21 @@ def test_refused_value_can_be_dropped(ml: DerivaML, subjects: tuple[str, ...], b
     assert values(ml, exe, "Score", "Score") == {subjects[0]: 0.5}
     assert exe.unstage_features(score) == 0
     assert values(ml, exe, "Outline", "Mask") == {}
+
+
+def test_wrong_values_do_not_hold_up_those_beside_them(ml: DerivaML, subjects: tuple[str, ...], begin: Begin) -> None:
+    score = ml.feature_record_class("Subject", "Score")
+    wrong = ("9-ZZZZ", "9-YYYY")
+    with begin() as exe:
+        exe.add_features([score(Subject=rid, Score=0.5) for rid in (*subjects[:3], wrong[0], *subjects[3:])])
+        exe.add_features([score(Subject=wrong[1], Score=0.5)])
+    with pytest.raises(DerivaMLUploadError, match=r"9-ZZZZ.*9-YYYY") as caught:
+        exe.upload_execution_outputs(max_retries=0)
+    assert [key.rpartition("/")[2] for key, _ in caught.value.failed] == list(wrong)
+    assert not caught.value.passing
+    assert values(ml, exe, "Score", "Score") == dict.fromkeys(subjects, 0.5)
+    assert exe.staged().features == {"Subject.Score": 2}
+    # those that are there already are not sent again, and the wrong ones are named again
+    with pytest.raises(DerivaMLUploadError, match=r"9-ZZZZ.*9-YYYY"):
+        exe.upload_execution_outputs(max_retries=0)
+    assert values(ml, exe, "Score", "Score") == dict.fromkeys(subjects, 0.5)
