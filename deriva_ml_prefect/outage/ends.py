@@ -62,7 +62,7 @@ class _Ends:
             while True:
                 try:
                     return self._told(self._tell(flow_run_id, state, force=force))
-                # `_is_away` decides what is not the server's trouble
+                # what is not trouble of the server goes on to the engine
                 except Exception as e:
                     if not (_says_so(e) or self._client.api_healthcheck() is not None):
                         raise
