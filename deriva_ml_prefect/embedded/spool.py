@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Final
 
 from .errors import TooLarge
@@ -60,6 +61,17 @@ class Spool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextmanager
+def answer_spool() -> Iterator[Spool]:
+    """A spool for what a transaction answers: closed when the block, or the commit in it, raises."""
+    spool = Spool()
+    try:
+        yield spool
+    except BaseException:
+        spool.close()
+        raise
 
 
 def spool_body(body: Body, limit: int) -> Spool:

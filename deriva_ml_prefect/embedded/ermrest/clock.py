@@ -98,11 +98,6 @@ def last_moment(connection: sqlite3.Connection) -> Moment:
     return Moment(connection.execute("SELECT micros FROM catalog_state").fetchone()[0])
 
 
-def first_moment(connection: sqlite3.Connection) -> Moment:
-    """Earliest revision that can still be read."""
-    return Moment(connection.execute("SELECT min(micros) FROM revision").fetchone()[0])
-
-
 def clamp_moment(connection: sqlite3.Connection, asked: Moment) -> Moment | None:
     """Latest revision that is not later than the one asked for; None when there is none."""
     row = connection.execute("SELECT max(micros) FROM revision WHERE micros <= ?", (asked.micros,)).fetchone()

@@ -43,7 +43,7 @@ from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Options, Path
 from deriva_ml_prefect.embedded.ermrest.types import Stored, cast_json_column
 from deriva_ml_prefect.embedded.errors import BadRequest, Conflict, Forbidden
 from deriva_ml_prefect.embedded.http import Request, Response
-from deriva_ml_prefect.embedded.spool import Spool, spool_body
+from deriva_ml_prefect.embedded.spool import Spool, answer_spool, spool_body
 
 SYSTEM: Final = ("RID", "RCT", "RMT", "RCB", "RMB")
 _IDENTIFIERS: Final = ("ID", "id", "URI", "uri")
@@ -76,22 +76,21 @@ def answer_insert(catalog: Catalog, tree: DataRequest, options: Options, request
     """POST /entity/[S:]T: the rows as they are stored, in the form of the body unless another is asked for."""
     if options.onconflict not in (None, "abort", "skip"):
         raise BadRequest(f"The parameter onconflict is 'abort' or 'skip', not {options.onconflict!r}.")
-    answer = Spool()
-    try:
-        with spool_body(request.body, LARGEST_BODY) as body, catalog.writing(request) as writing:
-            seen = only_table(writing.visible, tree.path)
-            refuse_unknown(seen, options)
-            require_all_rows(writing.model, seen, writing.client, "insert")
-            table = writing.model.schemas[seen.schema].tables[seen.name]
-            in_form = input_form(request)
-            insertion = plan_insertion(table, options)
-            require_given(writing, insertion)
-            form = negotiate(request, options, in_form)
-            insert_body(Change(writing), insertion, in_form, body, Echo(shape_of(table), form, answer))
-    except BaseException:
-        answer.close()
-        raise
-    return answer.answer(200, (*form_headers(form, options), *tagged(request, writing.now)))
+    with (
+        answer_spool() as answer,
+        spool_body(request.body, LARGEST_BODY) as body,
+        catalog.writing(request) as writing,
+    ):
+        seen = only_table(writing.visible, tree.path)
+        refuse_unknown(seen, options)
+        require_all_rows(writing.model, seen, writing.client, "insert")
+        table = writing.model.schemas[seen.schema].tables[seen.name]
+        in_form = input_form(request)
+        insertion = plan_insertion(table, options)
+        require_given(writing, insertion)
+        form = negotiate(request, options, in_form)
+        insert_body(Change(writing), insertion, in_form, body, Echo(shape_of(table), form, answer))
+        return answer.answer(200, (*form_headers(form, options), *tagged(request, writing.now)))
 
 
 def insert_body(change: Change, insertion: Insertion, form: str, body: Spool, echo: Echo) -> None:

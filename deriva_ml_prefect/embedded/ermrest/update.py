@@ -34,7 +34,7 @@ from deriva_ml_prefect.embedded.ermrest.sql import Query
 from deriva_ml_prefect.embedded.ermrest.tree import DataRequest, Item, Options
 from deriva_ml_prefect.embedded.errors import BadRequest, Conflict
 from deriva_ml_prefect.embedded.http import Client, Request, Response
-from deriva_ml_prefect.embedded.spool import Spool, spool_body
+from deriva_ml_prefect.embedded.spool import answer_spool, spool_body
 
 
 @dataclass(frozen=True)
@@ -56,28 +56,27 @@ def answer_update(catalog: Catalog, tree: DataRequest, options: Options, request
     Input rows that match nothing are missing from the answer: with a column's old value among the keys, the request
     compares and swaps.
     """
-    answer = Spool()
-    try:
-        with spool_body(request.body, LARGEST_BODY) as body, catalog.writing(request) as writing:
-            table = only_table(writing.visible, tree.path)
-            update = resolve_update(table, tree)
-            require(writing.model, table, writing.client, "update")
-            require_update(writing, update)
-            in_form = input_form(request)
-            change = Change(writing)
-            rows = load_input(change, in_form, body, update.inputs)
-            refuse_equal_rows(change, rows, len(update.keys))
-            matched = match_rows(change, update, rows)
-            change_matched(change, table_of(writing.model, table), update, rows, matched)
-            form = negotiate(request, options, in_form)
-            shape = Shape(tuple(n for n, _ in update.inputs), tuple(c.type for _, c in update.inputs))
-            for piece in render(writing.connection, _changed_query(update, matched), shape, form):
-                answer.write(piece)
-            finish(change)
-    except BaseException:
-        answer.close()
-        raise
-    return answer.answer(200, (*form_headers(form, options), *tagged(request, writing.now)))
+    with (
+        answer_spool() as answer,
+        spool_body(request.body, LARGEST_BODY) as body,
+        catalog.writing(request) as writing,
+    ):
+        table = only_table(writing.visible, tree.path)
+        update = resolve_update(table, tree)
+        require(writing.model, table, writing.client, "update")
+        require_update(writing, update)
+        in_form = input_form(request)
+        change = Change(writing)
+        rows = load_input(change, in_form, body, update.inputs)
+        refuse_equal_rows(change, rows, len(update.keys))
+        matched = match_rows(change, update, rows)
+        change_matched(change, table_of(writing.model, table), update, rows, matched)
+        form = negotiate(request, options, in_form)
+        shape = Shape(tuple(n for n, _ in update.inputs), tuple(c.type for _, c in update.inputs))
+        for piece in render(writing.connection, _changed_query(update, matched), shape, form):
+            answer.write(piece)
+        finish(change)
+        return answer.answer(200, (*form_headers(form, options), *tagged(request, writing.now)))
 
 
 def table_of(model: Model, seen: Table) -> Table:
@@ -157,34 +156,33 @@ def answer_upsert(catalog: Catalog, tree: DataRequest, options: Options, request
     A new row that breaks one of the keys is dropped without a word. Changed rows are answered as they were given, new
     ones with their system columns. The parameters of POST (`defaults` and the like) mean nothing here.
     """
-    answer = Spool()
-    try:
-        with spool_body(request.body, LARGEST_BODY) as body, catalog.writing(request) as writing:
-            table = table_of(writing.model, only_table(writing.visible, tree.path))
-            in_form = input_form(request)
-            insertion = plan_insertion(table, Options(onconflict="skip"))
-            update = plan_upsert(table, insertion.given)
-            require(writing.model, table, writing.client, "update" if update.targets else "insert")
-            require_columns(writing.model, table, [c for _, c in update.targets], writing.client, "update")
-            change = Change(writing)
-            rows = load_input(change, in_form, body, update.inputs)
-            refuse_equal_rows(change, rows, len(update.keys))
-            matched = match_rows(change, update, rows)
-            before = last_row(writing.connection, table)
-            if not update.targets or has_missing(change, rows, matched):
-                require_all_rows(writing.model, table, writing.client, "insert")
-                require_given(writing, insertion)
-            change_matched(change, table, update, rows, matched)
-            insert_missing(change, insertion, update, rows, matched)
-            check_inserted(change, insertion, before)
-            form = negotiate(request, options, in_form)
-            for piece in _render_upsert(writing.connection, update, matched, before, form):
-                answer.write(piece)
-            finish(change)
-    except BaseException:
-        answer.close()
-        raise
-    return answer.answer(200, (*form_headers(form, options), *tagged(request, writing.now)))
+    with (
+        answer_spool() as answer,
+        spool_body(request.body, LARGEST_BODY) as body,
+        catalog.writing(request) as writing,
+    ):
+        table = table_of(writing.model, only_table(writing.visible, tree.path))
+        in_form = input_form(request)
+        insertion = plan_insertion(table, Options(onconflict="skip"))
+        update = plan_upsert(table, insertion.given)
+        require(writing.model, table, writing.client, "update" if update.targets else "insert")
+        require_columns(writing.model, table, [c for _, c in update.targets], writing.client, "update")
+        change = Change(writing)
+        rows = load_input(change, in_form, body, update.inputs)
+        refuse_equal_rows(change, rows, len(update.keys))
+        matched = match_rows(change, update, rows)
+        before = last_row(writing.connection, table)
+        if not update.targets or has_missing(change, rows, matched):
+            require_all_rows(writing.model, table, writing.client, "insert")
+            require_given(writing, insertion)
+        change_matched(change, table, update, rows, matched)
+        insert_missing(change, insertion, update, rows, matched)
+        check_inserted(change, insertion, before)
+        form = negotiate(request, options, in_form)
+        for piece in _render_upsert(writing.connection, update, matched, before, form):
+            answer.write(piece)
+        finish(change)
+        return answer.answer(200, (*form_headers(form, options), *tagged(request, writing.now)))
 
 
 def has_missing(change: Change, rows: str, matched: str) -> bool:
