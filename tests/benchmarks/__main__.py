@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -68,6 +69,8 @@ def run(asked: argparse.Namespace) -> list[Taken]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     asked = parser().parse_args(argv)
+    # as Ctrl-C: the table of what has been taken is still printed
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     taken = run(asked)
     print(table(taken))
     print(

@@ -74,9 +74,21 @@ def timed(work: Callable[[], object]) -> Figure:
 def take(comparisons: Sequence[Comparison], rounds: int, tell: Tell) -> list[Taken]:
     """Take all comparisons in each round; one round before the first is not counted.
 
-    One that raises is told, keeps its reason, and holds up none of the others.
+    One that raises is told, keeps its reason, and holds up none of the others. When it is interrupted, what there is
+    by then is given.
     """
     all_taken = [Taken(comparison) for comparison in comparisons]
+    try:
+        _take_rounds(all_taken, rounds, tell)
+    except KeyboardInterrupt:
+        tell("interrupted")
+        for taken in all_taken:
+            if not taken.ours:
+                taken.problem = taken.problem or "interrupted before its first round"
+    return all_taken
+
+
+def _take_rounds(all_taken: Sequence[Taken], rounds: int, tell: Tell) -> None:
     for number in range(rounds + 1):
         for taken in all_taken:
             if taken.problem is not None or not _is_due(taken.comparison, number):
@@ -88,7 +100,6 @@ def take(comparisons: Sequence[Comparison], rounds: int, tell: Tell) -> list[Tak
             except Exception as error:  # noqa: BLE001 (whatever it is, the table says it, and the exit status)
                 said = taken.problem = f"{type(error).__name__}: {error}"
             tell(f"{f'round {number} of {rounds}' if number else 'warming up'}: {taken.comparison.name}: {said}")
-    return all_taken
 
 
 def _is_due(comparison: Comparison, number: int) -> bool:
