@@ -267,8 +267,8 @@ SELECT '[' || coalesce(group_concat(record_json), '') || ']' FROM (
 -- Staged values of one feature for some targets (a JSON list), each with the status of its batch.
 SELECT v.stage_id, v.target, v.record_json, (SELECT b.status FROM execution_state__feature_batches AS b
     WHERE b.feature = v.feature AND b.first <= v.stage_id ORDER BY b.first DESC LIMIT 1) AS status
-FROM json_each(:targets) AS t JOIN execution_state__feature_values AS v ON v.target = t.value
-WHERE v.feature = (SELECT number FROM execution_state__features
+FROM json_each(:targets) AS t CROSS JOIN execution_state__feature_values AS v -- one look-up a target, in this order
+ON v.target = t.value AND v.feature = (SELECT number FROM execution_state__features
     WHERE execution_rid = :execution_rid AND feature_table = :feature_table);
 
 -- name: select_sent_batches
