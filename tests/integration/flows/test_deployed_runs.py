@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import urllib.error
 from collections.abc import Iterator
 from itertools import pairwise
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from tests.integration.prefect.ui.stage import POOL, Stage, whole_stage
+from tests.prefect_process import background, wait_until
 
 ROOT = Path(__file__).parents[3]
 pytestmark = [pytest.mark.prefect, pytest.mark.slow]
@@ -93,3 +95,42 @@ def test_values_that_no_schema_can_know_end_the_run_with_the_fields_name(stage: 
     assert run["state"]["type"] == "FAILED"
     assert "description is **********" in run["state"]["message"]
     assert len(stage.trainings()) == known
+
+
+def run_of_deployment(stage: Stage, name: str) -> dict[str, Any]:
+    """Run a deployment by its name when it is there, and give the flow run when it has ended."""
+    (found,) = wait_until(
+        lambda: stage.server.ask("/deployments/filter", {"deployments": {"name": {"any_": [name]}}}),
+        f"the deployment {name}",
+    )
+    run = stage.server.ask(f"/deployments/{found['id']}/create_flow_run", {"parameters": {"epochs": 1}})
+    return stage.await_end(run["id"])
+
+
+FROM_SOURCE = """
+import json
+from prefect import flow
+
+found = flow.from_source(source={folder!r}, entrypoint="train_network.py:train")
+print(json.dumps(str(found.deploy(name="from-source", work_pool_name={pool!r}, print_next_steps=False))))
+"""
+
+
+def test_a_flow_from_a_source_is_deployed_and_runs(stage: Stage) -> None:
+    known = len(stage.trainings())
+    stage.python(FROM_SOURCE.format(folder=str(stage.folder), pool=POOL))
+    run = run_of_deployment(stage, "from-source")
+    assert run["state"]["type"] == "COMPLETED", run["state"]
+    (rid,) = stage.trainings()[known:]
+    assert stage.execution(rid)["status"] == "Uploaded"
+
+
+def test_a_flow_that_is_served_runs(stage: Stage) -> None:
+    known = len(stage.trainings())
+    program = "from train_network import train; train.serve(name='served', print_starting_message=False)"
+    log = stage.server.home / "served.log"
+    with background([sys.executable, "-c", program], stage.environment, log, stage.folder):
+        run = run_of_deployment(stage, "served")
+    assert run["state"]["type"] == "COMPLETED", run["state"]
+    (rid,) = stage.trainings()[known:]
+    assert stage.execution(rid)["status"] == "Uploaded"
