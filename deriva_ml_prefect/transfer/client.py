@@ -198,7 +198,7 @@ class HttpClient:
                 signed = self.credential.headers()
                 attempt -= 1
                 continue
-            if last or answer.status not in PASSING_STATUSES:
+            if last or answer.status not in PASSING_STATUSES or retry_after(answer.headers) > LONGEST_RETRY_AFTER:
                 raise error_of(answer)
             self._sleep(pause_before(attempt, answer.headers))
 

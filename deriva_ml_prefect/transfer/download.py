@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from deriva_ml_prefect.exceptions import DerivaMLChecksumError, DerivaMLOfflineError
 from deriva_ml_prefect.transfer.client import HttpClient
 from deriva_ml_prefect.transfer.hashing import md5_hex_of
+from deriva_ml_prefect.transfer.retry import LONGEST_RETRY_AFTER
 
 Progress = Callable[[int], None]
 """Told how many bytes have come since it was told last."""
@@ -85,8 +86,8 @@ class _Receiver:
             try:
                 self._fetch_rest(client, path)
                 return
-            except DerivaMLOfflineError:
-                if attempt == client.retries:
+            except DerivaMLOfflineError as error:
+                if attempt == client.retries or error.retry_after > LONGEST_RETRY_AFTER:
                     raise
 
     def _fetch_rest(self, client: HttpClient, path: str) -> None:

@@ -104,6 +104,16 @@ def test_a_pause_of_hours_is_reported_instead(server: Any, client: HttpClient, p
     assert pauses == []
 
 
+def test_a_pause_of_hours_ends_a_download_at_once(
+    server: Any, client: HttpClient, pauses: list[float], tmp_path: Path
+) -> None:
+    server.plan(answer("503 Unavailable", b"", "Retry-After: 7200"), OK)
+    with pytest.raises(DerivaMLOfflineError):
+        get_file(client, "/x", tmp_path / "x")
+    assert pauses == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_refused_connection_is_always_tried_again(sleep: Callable[[float], None], pauses: list[float]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
