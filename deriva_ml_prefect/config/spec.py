@@ -44,7 +44,8 @@ def told_problems(subject: str, error: ValidationError, *, verb: str = "made") -
     """What pydantic found wrong with `subject`, in a line, without the values at length."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
     told = [
-        f"{'.'.join(str(part) for part in item['loc']) or 'it'}: {item['msg'].removeprefix('Value error, ')}"
+        f"{'.'.join(map(str, item['loc']))}: ".removeprefix(": ")
+        + item["msg"].removeprefix("Value error, ").rstrip(".")
         for item in found[:_SHOWN]
     ]
     more = f" (and {len(found) - _SHOWN} more)" if len(found) > _SHOWN else ""

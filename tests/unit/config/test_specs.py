@@ -72,6 +72,18 @@ def test_rids_are_checked(rid: str) -> None:
             kind(rid=rid)
 
 
+def test_error_is_a_sentence() -> None:
+    with pytest.raises(DerivaMLValidationError) as caught:
+        ExecutionSpec(descriptoin="x", assets=["no rid"])  # type: ignore[call-arg]
+    text = str(caught.value)
+    assert text.startswith("ExecutionSpec cannot be made. ")
+    assert "descriptoin" in text
+    assert "assets" in text
+    assert " it: " not in text
+    assert ".." not in text
+    assert "…" not in text
+
+
 def test_unknown_fields_and_wrong_versions_are_refused() -> None:
     for wrong in ({"dataset": []}, {"datasets": "1-ABCD"}, {"config_choices": {"model": 1}}):
         with pytest.raises(ValidationError):
