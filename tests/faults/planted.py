@@ -126,7 +126,7 @@ def receipt_before_send() -> None:
     before = _replace(deliver, "send", send)
 
 
-@_bug("P1: values of a feature whose insert failed are never sent again", _at("409@", "POST", _SCORE))
+@_bug("P1: values of a feature whose insert failed are never sent again", _at("500@x6", "POST", _SCORE))
 def failed_features_dropped() -> None:
     def mark_failed(journal: Any, rid: str, table: str, first: int, last: int, error: str) -> None:
         journal_features.mark_uploaded(journal, rid, table, first, last)
@@ -205,7 +205,7 @@ def status_before_check() -> None:
     before = _replace(lifecycle, "upload_assets", upload_assets)
 
 
-@_bug("P3: nobody looks whether everything has its receipt", _at("409@", "POST", _SCORE))
+@_bug("P3: nobody looks whether everything has its receipt", _at("500@x6", "POST", _SCORE))
 def unchecked_end() -> None:
     def flush_features(context: Context, *rest: Any) -> Context:
         try:
@@ -219,7 +219,7 @@ def unchecked_end() -> None:
     _replace(close, "check_complete", lambda _: None)
 
 
-@_bug("P3: a retry from Failed stays Failed", _at("409@", "POST", _SCORE))
+@_bug("P3: a retry from Failed stays Failed", _at("500@x6", "POST", _SCORE))
 def failed_stays_failed() -> None:
     def open_upload(context: Context) -> bool:
         return entry_of(context).status is not ExecutionStatus.Failed and bool(before(context))
@@ -227,7 +227,7 @@ def failed_stays_failed() -> None:
     before = _replace(lifecycle, "_open_upload", open_upload)
 
 
-@_bug("an edge that the status diagram does not have: Stopped to Failed", _at("409@", "POST", _SCORE))
+@_bug("an edge that the status diagram does not have: Stopped to Failed", _at("500@x6", "POST", _SCORE))
 def edge_left_out() -> None:
     def open_upload(context: Context) -> bool:
         if entry_of(context).status is not ExecutionStatus.Stopped:
