@@ -343,24 +343,6 @@ def test_code_that_raises_generator_exit_has_failed(stage: Stage) -> None:
     assert "GeneratorExit" in (seen.detail or "")
 
 
-def test_the_run_outlives_its_worker(stage: Stage) -> None:
-    """kill -9 of a worker: the flow lives on, and ends as it would have."""
-    stage.prefect("work-pool", "create", "mortal", "--type", "process", "--overwrite")
-    stage.prefect("--no-prompt", "deploy", "obedient.py:train", "-n", "mortal", "-p", "mortal")
-    command = ["prefect", "worker", "start", "--pool", "mortal", "--type", "process"]
-    log = stage.folder / "mortal.log"
-    with background(command, stage.environment, log, stage.folder) as worker:
-        (found,) = stage.server.ask("/deployments/filter", {"deployments": {"name": {"any_": ["mortal"]}}})
-        run_id = stage.server.ask(f"/deployments/{found['id']}/create_flow_run", {"parameters": {"act": "wait"}})["id"]
-        rid = stage.await_code(run_id)
-        worker.kill()
-        worker.wait()
-        stage.let_go(run_id)
-        assert stage.await_end(run_id)["state"]["type"] == "COMPLETED"
-    assert stage.execution(rid).status == "Uploaded"
-    assert stage.begun(run_id) == stage.ended(run_id) == [rid]
-
-
 def test_a_completed_run_that_is_retried_does_nothing_twice(stage: Stage) -> None:
     run_id = stage.start("train")
     assert stage.await_end(run_id)["state"]["type"] == "COMPLETED"
