@@ -57,13 +57,9 @@ def test_statuses_of_older_catalogs() -> None:
         assert read_status(OLDER, text) is ExecutionStatus.Created
 
 
-def test_the_hooks_of_the_table_are_the_hooks() -> None:
-    said = {
-        name
-        for row in rows(STATES, "What Prefect says, and what the execution says")
-        for name in re.findall(r"`(on_\w+)`", row[1])
-    }
-    assert said == set(ENDINGS)
+def test_the_hooks_that_are_named_are_the_hooks() -> None:
+    section = STATES.partition("## What Prefect says, and what the execution says\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`(on_\w+)`", section)) == set(ENDINGS)
 
 
 def test_every_room_has_a_paragraph() -> None:
