@@ -49,6 +49,9 @@ class StoredObject:
 def stored_object(client: HttpClient, object_path: str) -> StoredObject | None:
     """The current version of the object, or None while there is none (one HEAD request)."""
     answer = client.request("HEAD", object_path, expect=(200, 404, 409))
+    if answer.status == 409 and _has_versions(client, object_path):
+        # taken for absent, it would be sent again as a second version
+        raise DerivaMLOfflineError(f"{answer.asked} was answered 409, and the object has versions: {answer.sentence}")
     if answer.status != 200:
         return None
     return StoredObject(
@@ -56,6 +59,12 @@ def stored_object(client: HttpClient, object_path: str) -> StoredObject | None:
         length=int(answer.headers.get("content-length", "-1")),
         md5_hex=md5_hex_of(answer.headers.get("content-md5", "")),
     )
+
+
+def _has_versions(client: HttpClient, object_path: str) -> bool:
+    """Whether an object has content; one that was named by an upload job alone, or is deleted, has none (409)."""
+    answer = client.request("GET", f"{object_path};versions", expect=(200, 404, 409))
+    return answer.status == 200 and bool(answer.json())
 
 
 def put_file(
