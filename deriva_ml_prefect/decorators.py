@@ -357,7 +357,8 @@ def _named(error: BaseException) -> DerivaMLException | None:
         return DerivaMLExecutionError(
             "The code raised GeneratorExit, which only says that a generator is closed. Look where it lets it out."
         )
-    if isinstance(error, RuntimeError) and "Cannot suspend subflows" in str(error):
+    # Prefect says so of subflows, and of tasks: the code is called by one
+    if isinstance(error, RuntimeError) and str(error).startswith("Cannot suspend "):
         return DerivaMLConfigurationError(
             "The code of an execution is a subflow, and Prefect suspends whole runs: call "
             "suspend_flow_run(flow_run_id=prefect.runtime.flow_run.root_flow_run_id). The run is left at the code's "

@@ -110,7 +110,7 @@ def test_a_phase_that_waits_for_the_catalog(stage: Stage) -> None:
     stage.signal_catalog(signal.SIGSTOP)
     try:
         stage.let_go(run_id)
-        wait_until(lambda: stage.phases(run_id).get("upload") == "AwaitingRetry", "the upload, tried again", 240)
+        wait_until(lambda: "AwaitingRetry" in stage.phases(run_id).values(), "a phase that is tried again", 120)
         assert stage.local_status(rid) == "Pending_Upload"
     finally:
         stage.signal_catalog(signal.SIGCONT)
