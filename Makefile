@@ -22,7 +22,7 @@ quickstart: $(STAMP)  ## train on real digits against the embedded DERIVA, from 
 	$(BIN)/python flows/train_digits.py
 
 test: $(STAMP)  ## all tests of the everyday run
-	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 $(PYTEST_ARGS)
 
 check: $(STAMP)  ## format, lint, strict types, import contract
 	$(BIN)/ruff format --check .

@@ -10,6 +10,7 @@ from collections import deque
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.context import SyncClientContext
 from prefect.settings import PREFECT_API_URL
 
 from deriva_ml_prefect.outage.settings import single_requests
@@ -58,6 +59,8 @@ class WaitingLines:
 
     def _keep_sending(self) -> None:
         client: SyncPrefectClient | None = None
+        # the flow run that this thread was begun in closes its client at its end: lines have one of their own
+        SyncClientContext.__var__.set(None)  # type: ignore[arg-type]
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._lines))
