@@ -119,6 +119,15 @@ def background(
             process.wait()
 
 
+def output_of(command: list[str], environment: Mapping[str, str], folder: Path) -> str:
+    """What a command prints that ends well within two minutes."""
+    done = subprocess.run(
+        command, env=dict(environment), cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = SECONDS_TO_START) -> Any:
     """What the condition gives when it is true at last; AssertionError names what was waited for."""
     deadline = time.monotonic() + seconds

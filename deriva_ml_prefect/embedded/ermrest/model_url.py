@@ -42,11 +42,6 @@ class Target:
     key: str | None = None
     """Which annotation, ACL or binding; None for all."""
 
-    @property
-    def is_full_reference(self) -> bool:
-        """Whether it names one foreign key, by both of its ends."""
-        return self.kind == "foreignkey" and bool(self.referenced_columns)
-
 
 def parse_model_url(raw: str) -> Target:
     """Target of the raw path behind `/catalog/N/`, which begins with `schema`, `annotation`, `acl` or `acl_binding`.

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.flow_runs import link_name
 from deriva_ml_prefect.values.names import MLAsset
 from tests.conftest import end_embedded
-from tests.prefect_process import PrefectServer, prefect_process, wait_until, worker_process
+from tests.prefect_process import PrefectServer, output_of, prefect_process, wait_until, worker_process
 
 ROOT = Path(__file__).parents[4]
 POOL = "states"
@@ -205,31 +204,11 @@ class Stage:
 
     def python(self, code: str) -> Any:
         """What a program prints as JSON in its last line."""
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            env=self.environment,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        return json.loads(output_of([sys.executable, "-c", code], self.environment, self.folder).splitlines()[-1])
 
     def prefect(self, *arguments: str) -> str:
         """What a command of Prefect prints."""
-        done = subprocess.run(
-            ["prefect", *arguments],
-            env=self.environment,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return output_of(["prefect", *arguments], self.environment, self.folder)
 
     def worker(self, name: str = POOL, **changed: str) -> contextlib.AbstractContextManager[None]:
         """Another worker of the pool."""
