@@ -2,7 +2,8 @@
 
 A reader sees the file as it was at its first query (write-ahead log); a writer holds the file's one writer lock from
 the first to the last statement, and either all of its changes stay or none. `synchronous=FULL` makes the commit
-itself wait for the disk, so what has been answered survives a kill of the process and a loss of power.
+itself wait for the disk, so what has been answered survives a kill of the process and a loss of power. Small writes
+that come side by side may share a commit, for which all of them wait.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import sqlite3
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,15 @@ class Connection(sqlite3.Connection):
 
 
 @dataclass
+class _Act:
+    """A part of a transaction that several share, and what became of it."""
+
+    run: Callable[[Connection], None]
+    is_done: bool = False
+    error: BaseException | None = None
+
+
+@dataclass
 class Database:
     """Made by `open_database`; shared by all threads."""
 
@@ -60,6 +71,8 @@ class Database:
     writer: Connection
     lock: threading.Lock
     idle: list[Connection]
+    waiting: deque[_Act] = field(default_factory=deque)
+    """Acts that wait for the next transaction of `write_together`."""
     closed: bool = False
 
     @contextmanager
@@ -107,6 +120,55 @@ class Database:
                 connection.deadline = float("inf")
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+    def write_together(self, act: Callable[[Connection], None]) -> None:
+        """As `write`, for a small act: those that wait at the same time share a transaction, and so one wait for disk.
+
+        Each is its own: what one raises, it alone gets, and its changes alone are undone. On return they are on disk.
+        """
+        mine = _Act(act)
+        self.waiting.append(mine)
+        with self.lock:
+            if not mine.is_done:
+                self._run_waiting()
+        if mine.error is not None:
+            raise mine.error
+
+    def _run_waiting(self) -> None:
+        """All acts that wait, in one transaction; the caller holds the lock."""
+        acts = [self.waiting.popleft() for _ in range(len(self.waiting))]
+        connection = self.writer
+        try:
+            self.require_open()
+            connection.execute("BEGIN IMMEDIATE")
+            for act in acts:
+                self._run_one(connection, act)
+            connection.execute("COMMIT")
+        except BaseException as error:  # noqa: BLE001 (it is raised to all who wait)
+            for act in acts:
+                act.error = act.error or error
+        finally:
+            connection.deadline = float("inf")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            for act in acts:
+                act.is_done = True
+
+    def _run_one(self, connection: Connection, act: _Act) -> None:
+        """Raises only when the whole transaction is lost."""
+        connection.execute("SAVEPOINT act")
+        connection.allow(REQUEST_SECONDS)
+        try:
+            with late_is_bad_request(connection):
+                act.run(connection)
+        except BaseException as error:  # raised to whom it belongs, by `write_together`
+            connection.deadline = float("inf")
+            act.error = error
+            if not connection.in_transaction:  # a full disk or the time bound has undone all of it
+                raise
+            connection.execute("ROLLBACK TO act")
+        connection.deadline = float("inf")
+        connection.execute("RELEASE act")
 
     def require_open(self) -> None:
         """Raise NotFound when the file was closed, to be deleted, while a request still held it."""

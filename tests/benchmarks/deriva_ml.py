@@ -1,8 +1,14 @@
-"""deriva-ml 1.17.10, unmodified, doing the same work in the same catalog of the same server, over HTTPS.
+"""deriva-ml 1.17.10, unmodified, doing the same work in the same catalog of the same server.
 
 It lives in a virtual environment of its own, the one of `make compat`, which is made from the registry when there is
-none; if that cannot be done, these rows say SKIPPED and why. Both go through a proxy that ends TLS and counts requests.
-Each works in a new process for each figure; the time begins when the catalog has been opened.
+none; if that cannot be done, these rows say SKIPPED and why. Each works in a new process for each figure; the time
+begins when the catalog has been opened.
+
+What is compared is what a person with an embedded DERIVA waits for. Each package speaks to the server itself, with
+nothing in between, in its own way: ours over HTTP on the loopback interface, as it does wherever it is given the host
+`embedded`; deriva-ml, which knows nothing but https, at the port where the server speaks TLS. TLS is no large part of
+it: the row of the large file, where it costs most, has another beside it that says what the bytes cost anybody who
+sends them without. Requests are counted in runs of their own, which are not timed, of both packages through a proxy.
 """
 
 from __future__ import annotations
@@ -19,6 +25,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from deriva_ml_prefect.embedded.state import read_state
 from tests.benchmarks.comparison import Comparison, Skipped, timed
 from tests.benchmarks.counting import Counted, counting_proxy
 from tests.benchmarks.imports import OURS
@@ -53,8 +60,8 @@ def compare(world: World, stack: ExitStack) -> list[Comparison]:
         once = {"rounds": 3 if act == "empty" else 1, "warm_up": False}
         work = [partial(both.seconds, package, act, count) for package in reversed(PACKAGES)]
         rows.append(Comparison(f"{what} / deriva-ml 1.17.10", *work, aim, **once))
-        asked = [partial(both.requests, package, act) for package in reversed(PACKAGES)]
-        rows.append(Comparison("its requests / deriva-ml's", *asked, A_FIFTH, "requests", **once))
+        asked = [partial(both.requests, package, act, count) for package in reversed(PACKAGES)]
+        rows.append(Comparison("its requests / deriva-ml's", *asked, A_FIFTH, "requests", rounds=1, warm_up=False))
         if act == "large":
             # how near to the aim one can come with this server
             least = [partial(both.least, count), partial(both.took, THEIRS, act)]
@@ -82,14 +89,23 @@ def _compat() -> Any:
     return importlib.import_module("run_deriva_ml")
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a package gets to the server: the host it is given, and where it finds its login and keeps its files."""
+
+    host: str
+    home: Path
+    data: Path
+    """DERIVA_ML_HOME."""
+
+
 @dataclass
 class Both:
-    """Runs either package, and remembers how many requests each piece of work took last."""
+    """Runs either package, and remembers how long each piece of work took last."""
 
     world: World
     python: Path
     stack: ExitStack
-    asked: dict[tuple[str, str], int] = field(default_factory=dict)
     spent: dict[tuple[str, str], float] = field(default_factory=dict)
     numbers: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -101,7 +117,7 @@ class Both:
         return self.stack.enter_context(counting_proxy(self.world.client.connection.port, tls))
 
     def prepare(self) -> None:
-        """Tables in the catalog, a login, and a repository: deriva-ml wants to tell where its caller's code lies."""
+        """Tables in the catalog, logins, and a repository: deriva-ml wants to tell where its caller's code lies."""
         from deriva.core.ermrest_model import Column, Table, builtin_types
 
         ml = self.world.ml
@@ -114,26 +130,48 @@ class Both:
         body = json.dumps([{"Name": f"sample-{n}"} for n in range(self.world.of(ROWS))]).encode()
         path = f"/ermrest/catalog/{ml.catalog_id}/entity/bench:Compared"
         self.world.client.ask("POST", path, body, content_type=JSON)
-        _compat().write_credentials(self.folder / "home", f"localhost:{self.proxy.port}", self.world.client.token)
+        for way in (self.straight(THEIRS), self.counted(THEIRS)):
+            _compat().write_credentials(way.home, way.host, self.world.client.token)
         _compat().make_repository(self.folder / "code")
         (self.folder / "code" / PROGRAM.name).write_bytes(PROGRAM.read_bytes())
 
     @cached_property
     def folder(self) -> Path:
         made = self.world.folder / "deriva-ml"
-        (made / "home").mkdir(parents=True)
+        made.mkdir()
         return made
+
+    def straight(self, package: str) -> Way:
+        """The way that a user of it has to this server."""
+        running = read_state(self.world.folder / "data")
+        assert running is not None
+        theirs = str(running.https_url).removeprefix("https://")
+        host = theirs if package == THEIRS else "embedded"
+        return Way(host, self.folder / "home", self.world.folder / "home")
+
+    def counted(self, package: str) -> Way:
+        """Through the proxy that counts requests, with TLS."""
+        # this package takes `localhost` for a server without TLS
+        host = f"{'localhost' if package == THEIRS else 'LOCALHOST'}:{self.proxy.port}"
+        return Way(host, self.folder / "counted-home", self.folder / "counted-data")
 
     def seconds(self, package: str, act: str, count: int) -> float:
         """What the program says that the work took."""
-        # deriva-ml knows only https, and this package takes `localhost` for a server without it
-        host = f"{'localhost' if package == THEIRS else 'LOCALHOST'}:{self.proxy.port}"
+        spent = self._run(self.straight(package), package, act, count)[0]
+        self.spent[package, act] = spent
+        return spent
+
+    def requests(self, package: str, act: str, count: int) -> float:
+        return self._run(self.counted(package), package, act, count)[1]
+
+    def _run(self, way: Way, package: str, act: str, count: int) -> tuple[float, int]:
+        """Seconds, and requests that passed the proxy meanwhile."""
         interpreter = self.python if package == THEIRS else Path(sys.executable)
-        arguments = [package, act, host, self.world.ml.catalog_id, str(count), f"{act}-{next(self.numbers)}"]
+        arguments = [package, act, way.host, self.world.ml.catalog_id, str(count), f"{act}-{next(self.numbers)}"]
         with subprocess.Popen(
             [interpreter, PROGRAM.name, *arguments],
             cwd=self.folder / "code",
-            env=self._surroundings(interpreter),
+            env=self._surroundings(interpreter, way),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=(self.folder / "stderr.txt").open("wb"),
@@ -144,40 +182,33 @@ class Both:
             finally:
                 process.kill()
 
-    def _listen(self, process: subprocess.Popen[str], package: str, act: str) -> float:
+    def _listen(self, process: subprocess.Popen[str], package: str, act: str) -> tuple[float, int]:
         assert process.stdin is not None
         assert process.stdout is not None
-        before = 0
+        passed = [0, 0]
         for line in process.stdout:
             said = line.strip()
             if said not in ("begin", "end"):
                 try:
-                    self.spent[package, act] = float(said)
+                    return float(said), passed[1] - passed[0]
                 except ValueError:
                     continue
-                return self.spent[package, act]
-            if said == "begin":
-                before = len(self.proxy.requests)
-            else:
-                self.asked[package, act] = len(self.proxy.requests) - before
+            passed[said == "end"] = len(self.proxy.requests)
             process.stdin.write("\n")
             process.stdin.flush()
         problem = (self.folder / "stderr.txt").read_text(errors="replace").strip()[-800:]
         raise RuntimeError(f"{package} did not finish {act}: {problem}")
 
-    def _surroundings(self, interpreter: Path) -> dict[str, str]:
+    def _surroundings(self, interpreter: Path, way: Way) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DERIVA_", "PYTHON"))}
         return {
             **kept,
-            "HOME": str(self.folder / "home"),
+            "HOME": str(way.home),
             "REQUESTS_CA_BUNDLE": str(self.world.folder / "data" / "tls" / "ca.pem"),
-            "DERIVA_ML_HOME": str(self.folder / "deriva-ml-home"),
+            "DERIVA_ML_HOME": str(way.data),
             "DERIVA_ML_ALLOW_DIRTY": "true",
             "PATH": os.pathsep.join([str(interpreter.parent), os.environ.get("PATH", "")]),
         }
-
-    def requests(self, package: str, act: str) -> float:
-        return self.asked[package, act]
 
     def took(self, package: str, act: str) -> float:
         return self.spent[package, act]

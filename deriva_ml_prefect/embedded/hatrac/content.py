@@ -9,9 +9,9 @@ import base64
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,8 @@ class Contents:
     folder: Path
     hashers: ThreadPoolExecutor
     running: RunningHashes
+    durable: set[str] = field(default_factory=set)
+    """Names of folders that are on disk for certain."""
 
     def path(self, content: str) -> Path:
         return self.folder / content[:2] / content
@@ -55,36 +57,56 @@ class Contents:
     def incoming(self, content: str) -> Path:
         return self.folder / INCOMING / content
 
-    def write(self, content: str, pieces: Iterable[bytes]) -> Written:
-        """Write bytes to a temporary file, hashed and on disk. Then `keep` gives it its place, or `drop_incoming`."""
+    def store(self, content: str, pieces: Iterable[bytes], accept: Callable[[Written], None]) -> Written:
+        """Write bytes to their place; they are hashed, and on disk when this returns. Nothing stays when it raises.
+
+        `accept` is told what was written before it gets its place, and raises to refuse it.
+        """
+        with self.incoming(content).open("xb", buffering=0) as out:
+            try:
+                written = self._fill(out.fileno(), pieces)
+                accept(written)
+                place = self._place(content)
+                self.incoming(content).rename(place)
+            except BaseException:
+                self.drop_incoming(content)
+                raise
+            try:
+                # after the rename, so that a file system with a log has bytes and name in one commit of it
+                os.fsync(out.fileno())
+                self._sync_name(place.parent)
+            except BaseException:
+                place.unlink(missing_ok=True)
+                raise
+        return written
+
+    def hold(self, content: str, pieces: Iterable[bytes]) -> Written:
+        """Write bytes to a temporary file, which a kill may leave torn. `drop_incoming` removes it."""
+        with self.incoming(content).open("xb", buffering=0) as out:
+            return self._fill(out.fileno(), pieces)
+
+    def _fill(self, handle: int, pieces: Iterable[bytes]) -> Written:
+        """Write and hash the pieces. The disk begins early with those of a large content."""
         md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
         length = 0
         syncing: Future[None] | None = None
-        with self.incoming(content).open("xb", buffering=0) as out:
-            try:
-                for piece in gathered(pieces):
-                    passed = length // SYNC_EVERY != (length + len(piece)) // SYNC_EVERY
-                    if passed and (syncing is None or syncing.done()):
-                        syncing = self.hashers.submit(os.fdatasync, out.fileno())
-                    length += len(piece)
-                    other = self.hashers.submit(sha256.update, piece) if len(piece) >= SIDE_BY_SIDE else None
-                    _write_all(out.fileno(), piece)
-                    md5.update(piece)
-                    if other is None:
-                        sha256.update(piece)
-                    else:
-                        other.result()
-            finally:
-                if syncing is not None:
-                    syncing.result()
-            os.fsync(out.fileno())
+        try:
+            for piece in gathered(pieces):
+                passed = length // SYNC_EVERY != (length + len(piece)) // SYNC_EVERY
+                if passed and (syncing is None or syncing.done()):
+                    syncing = self.hashers.submit(os.fdatasync, handle)
+                length += len(piece)
+                other = self.hashers.submit(sha256.update, piece) if len(piece) >= SIDE_BY_SIDE else None
+                _write_all(handle, piece)
+                md5.update(piece)
+                if other is None:
+                    sha256.update(piece)
+                else:
+                    other.result()
+        finally:
+            if syncing is not None:
+                syncing.result()
         return Written(length, md5.digest(), sha256.digest())
-
-    def keep(self, content: str) -> None:
-        """Give a written content its place, durably."""
-        place = self._place(content)
-        self.incoming(content).rename(place)
-        sync_folder(place.parent)
 
     def drop_incoming(self, content: str) -> None:
         self.incoming(content).unlink(missing_ok=True)
@@ -94,7 +116,7 @@ class Contents:
         with self._place(content).open("xb") as out:
             out.truncate(length)
             os.fsync(out.fileno())
-        sync_folder(self.path(content).parent)
+        self._sync_name(self.path(content).parent)
 
     def write_at(self, content: str, offset: int, pieces: Iterable[bytes], *, md5: Any = None) -> None:
         """Write bytes into a reserved file; they are on disk when this returns. A hash `md5` is fed with them."""
@@ -174,10 +196,16 @@ class Contents:
 
     def _place(self, content: str) -> Path:
         place = self.path(content)
-        if not place.parent.is_dir():
+        if place.parent.name not in self.durable:
             place.parent.mkdir(exist_ok=True)
-            sync_folder(self.folder)
         return place
+
+    def _sync_name(self, folder: Path) -> None:
+        """Make durable that a content's folder names it; and the name of the folder, which may be new."""
+        sync_folder(folder)
+        if folder.name not in self.durable:
+            sync_folder(self.folder)
+            self.durable.add(folder.name)
 
 
 def open_contents(folder: Path) -> Contents:

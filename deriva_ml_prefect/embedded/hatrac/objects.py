@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from sqlite3 import Connection
 
-from deriva_ml_prefect.embedded.errors import BadRequest, Conflict, HttpError, TooLarge
+from deriva_ml_prefect.embedded.errors import BadRequest, Conflict, TooLarge
 from deriva_ml_prefect.embedded.http import Client, Request, Response
 
 from .answers import (
@@ -72,54 +73,53 @@ def put_object(store: Store, request: Request, path: str) -> Response:
         name = check_object(connection, path, request.client, parents=parents)
         require_conditions(request, lambda: _tag_of_object(connection, name))
     content = new_content()
+    stated: dict[str, str] = {}
     try:
         stated = from_headers(request.headers)
-        written = store.contents.write(content, _bounded(request.body.chunks()))
-        wrong = verify(stated, written.md5, written.sha256)
-        if wrong:
-            raise BadRequest(wrong)
-        store.contents.keep(content)
-    except HttpError as error:
-        store.contents.drop_incoming(content)
-        if isinstance(error, BadRequest) and name is None:
+        written = store.contents.store(content, _bounded(request.body.chunks()), partial(_accept, stated))
+    except BadRequest:
+        if name is None:
             with store.database.write() as connection:  # as in the original, the refused object's name is taken
                 claim_object(connection, path, request.client, parents=parents)
         raise
-    except BaseException:  # the file must not stay behind, whatever ended the write
-        store.contents.drop_incoming(content)
-        raise
+    new = partial(_insert_version, request, path, content, written, stated, parents=parents)
     try:
-        _commit_version(store, request, path, content, written, stated, parents=parents)
+        store.database.write_together(new)
     except BaseException:  # no row mentions the content
         store.contents.remove([content])
         raise
     return created(url_of(path, content))
 
 
-def _commit_version(
-    store: Store,
+def _accept(stated: dict[str, str], written: Written) -> None:
+    wrong = verify(stated, written.md5, written.sha256)
+    if wrong:
+        raise BadRequest(wrong)
+
+
+def _insert_version(
     request: Request,
     path: str,
     content: str,
     written: Written,
     stated: dict[str, str],
+    connection: Connection,
     *,
     parents: bool,
 ) -> None:
-    with store.database.write() as connection:
-        name = find_name(connection, path)
-        require_conditions(request, lambda: _tag_of_object(connection, name))
-        insert_version(
-            connection,
-            claim_object(connection, path, request.client, parents=parents),
-            content,
-            content=content,
-            length=written.length,
-            md5=written.md5,
-            sha256=written.sha256,
-            metadata=stated,
-            acl={"owner": owner_of(request.client)},
-        )
+    name = find_name(connection, path)
+    require_conditions(request, lambda: _tag_of_object(connection, name))
+    insert_version(
+        connection,
+        claim_object(connection, path, request.client, parents=parents),
+        content,
+        content=content,
+        length=written.length,
+        md5=written.md5,
+        sha256=written.sha256,
+        metadata=stated,
+        acl={"owner": owner_of(request.client)},
+    )
 
 
 def _bounded(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -194,7 +194,7 @@ def _replace_chunk(store: Store, job: Job, position: int, pieces: Iterator[bytes
     """Write over a chunk that is good already: only when all of the new one has arrived, is right, and is another."""
     waiting, start = new_content(), position * job.chunk_length
     try:
-        written = store.contents.write(waiting, pieces)
+        written = store.contents.hold(waiting, pieces)
         _refuse_wrong(stated, written.md5)
         with _WRITING:
             if store.contents.measure(job.job, start, written.length).sha256 == written.sha256:
