@@ -9,7 +9,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 # a busy machine takes longer than the 20 s that Prefect grants its temporary server
 export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS ?= 120
 
-.PHONY: quickstart test check conformance compat bench faults system clean install
+.PHONY: quickstart test workers check conformance compat bench faults system clean install
 
 install: $(STAMP)
 
@@ -22,7 +22,10 @@ quickstart: $(STAMP)  ## train on real digits against the embedded DERIVA, from 
 	$(BIN)/python flows/train_digits.py
 
 test: $(STAMP)  ## all tests of the everyday run
-	$(BIN)/python -m pytest -n 3 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 3 -m "not workers" $(PYTEST_ARGS)
+
+workers: $(STAMP)  ## each state of Prefect, an outage, a cluster that loses a worker: with workers, signals and kills
+	$(BIN)/python -m pytest -n 2 -m workers $(PYTEST_ARGS)
 
 check: $(STAMP)  ## format, lint, strict types, import contract
 	$(BIN)/ruff format --check .

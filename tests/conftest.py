@@ -22,6 +22,15 @@ from deriva_ml_prefect.journal.store import close_journals
 from deriva_ml_prefect.ml.creation import create_ml_catalog
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
+from tests import scheduling
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=scheduling.place)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> scheduling.Grouped:
+    return scheduling.Grouped(config, log)
 
 
 @dataclass(frozen=True)

@@ -116,14 +116,12 @@ def test_an_interrupted_upload_goes_on_at_the_first_missing_chunk(shared: Catalo
 
     with pytest.raises(Killed):
         objects.upload_object(shared, path, name, facts, chunk_size=CHUNK, on_job=until_the_sixth)
-    before = shared.client.requests
     told: list[int] = []
     url = objects.upload_object(
         shared, path, name, facts, chunk_size=CHUNK, job=jobs[-1], on_job=jobs.append, progress=told.append
     )
-    # is it there, the job, four chunks, the end
-    assert shared.client.requests - before == 7
-    assert sum(told) == facts.length
+    # of the client's requests one may be sent twice; of the chunks those that were sent are not among them
+    assert told == [6 * CHUNK, CHUNK, CHUNK, CHUNK, CHUNK]
     assert objects.download_object(shared, url, tmp_path / "back", md5_hex=facts.md5_hex) == facts.length
     assert objects.upload_object(shared, path, name, facts, chunk_size=CHUNK, job=jobs[-1]) == url
 

@@ -77,6 +77,7 @@ def test_parts_in_processes_of_their_own(surroundings: Surroundings) -> None:
     assert len(where) == 2
 
 
+@pytest.mark.workers
 def test_twenty_parts_on_dask_with_one_worker_killed(surroundings: Surroundings, dask: str) -> None:
     """What the worker was at work on is begun again elsewhere, once; everything else is untouched."""
     process = surroundings.start(str(HERE / "sweep_flows.py"), "20", "--how", dask, "--at-once", "4", "--wait", "5")

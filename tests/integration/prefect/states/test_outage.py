@@ -15,7 +15,7 @@ import pytest
 from tests.integration.prefect.states.stage import Stage, variables, whole_stage
 from tests.prefect_process import background, prefect_process, wait_until
 
-pytestmark = [pytest.mark.prefect, pytest.mark.slow]
+pytestmark = [pytest.mark.prefect, pytest.mark.slow, pytest.mark.workers]
 NOISE = ("Traceback", "Error logging to API", "failed to process", "Unable to connect", "Still processing", "ERROR")
 
 

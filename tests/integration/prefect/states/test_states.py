@@ -13,7 +13,7 @@ import pytest
 from tests.integration.prefect.states.stage import Stage
 from tests.prefect_process import background, wait_until
 
-pytestmark = [pytest.mark.prefect, pytest.mark.slow]
+pytestmark = [pytest.mark.prefect, pytest.mark.slow, pytest.mark.workers]
 PHASES = {"download", "run", "stage", "upload", "flush", "close"}
 
 
