@@ -21,6 +21,7 @@ import httpx
 from deriva_ml_prefect.exceptions import DerivaMLOfflineError, DerivaMLValidationError
 from deriva_ml_prefect.transfer.answer import PASSING_STATUSES, Answer, error_of
 from deriva_ml_prefect.transfer.credential import Credential
+from deriva_ml_prefect.transfer.direct import DirectTransport, is_direct
 from deriva_ml_prefect.transfer.retry import LONGEST_RETRY_AFTER, pause_before, retry_after
 
 Body = bytes | Callable[[], Iterable[bytes]]
@@ -70,6 +71,8 @@ class HttpClient:
         self._own = threading.local()
         self._pool: httpx.Client | None = None
         self._dated = ("", 0.0)
+        self._before_path = ""
+        """What a proxy wants to have before the path: it has to know where to go on to."""
 
     def __repr__(self) -> str:
         return f"HttpClient({self.base_url!r})"
@@ -237,7 +240,7 @@ class HttpClient:
             content=content,
             timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else _timeouts(timeout),
         )
-        request.extensions["target"] = path.encode("ascii")
+        request.extensions["target"] = (self._before_path + path).encode("ascii")
         return request
 
     def _client(self) -> httpx.Client:
@@ -246,8 +249,12 @@ class HttpClient:
             return pool
         with self._lock:
             if self._pool is None:
+                url = httpx.URL(self.base_url)
+                direct = is_direct(url)
+                self._before_path = self.base_url if url.scheme == "http" and not direct else ""
                 self._pool = httpx.Client(
                     verify=self._verify,
+                    transport=DirectTransport(url, self._verify) if direct else None,
                     timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, CONNECT_TIMEOUT)),
                     limits=httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30),
                     follow_redirects=False,

@@ -1,0 +1,138 @@
+"""Connections of one's own under httpx: kept, closed by the other side, encrypted, and left to a proxy."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deriva_ml_prefect.embedded.certificates import authority_file, ensure_certificates, server_context
+from deriva_ml_prefect.exceptions import DerivaMLOfflineError
+from deriva_ml_prefect.transfer.client import HttpClient
+from deriva_ml_prefect.transfer.direct import KEPT, DirectTransport, is_direct
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
+LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Close: yes\r\n\r\nfine"
+
+
+@pytest.fixture
+def client(server: Any, sleep: Callable[[float], None]) -> Iterator[HttpClient]:
+    made = HttpClient(server.url, retries=0, sleep=sleep)
+    yield made
+    made.close()
+
+
+def answer_once(act: Callable[[socket.socket], None], context: ssl.SSLContext | None = None) -> int:
+    """The port of a listener that does so with its first connection, in a thread."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with listener, listener.accept()[0] as plain:
+            try:
+                with context.wrap_socket(plain, server_side=True) if context else plain as wire:
+                    act(wire)
+            except OSError:
+                return  # the client has hung up, as some of these tests want
+
+    threading.Thread(target=serve, daemon=True).start()
+    return int(listener.getsockname()[1])
+
+
+def test_a_connection_that_was_closed_meanwhile_is_not_used(server: Any, client: HttpClient) -> None:
+    server.plan(LAST, OK)
+    assert client.request("POST", "/first").text == "fine"
+    threading.Event().wait(0.1)
+    # a POST is not sent again after a fault: this one met none
+    assert client.request("POST", "/second").attempts == 1
+    assert [seen.line for seen in server.seen] == ["POST /first HTTP/1.1", "POST /second HTTP/1.1"]
+
+
+def test_no_more_connections_are_kept_than_are_useful(server: Any) -> None:
+    transport = DirectTransport(httpx.URL(server.url))
+    wires = [transport._connect(5.0) for _ in range(KEPT + 3)]
+    for wire in wires:
+        transport.give_back(wire)
+    assert [wire.fileno() == -1 for wire in wires] == [True] * 3 + [False] * KEPT
+    transport.close()
+    assert {wire.fileno() for wire in wires} == {-1}
+
+
+def test_an_answer_that_ends_early_is_a_fault(server: Any, client: HttpClient) -> None:
+    server.plan(LAST.replace(b"4", b"9"))
+    with pytest.raises(DerivaMLOfflineError, match=r"RemoteProtocolError .* 5 bytes before"):
+        client.request("GET", "/x")
+
+
+def test_what_is_no_http_is_a_fault() -> None:
+    port = answer_once(lambda wire: wire.sendall(b"220 mail.example.org ESMTP\r\n"))
+    with pytest.raises(DerivaMLOfflineError, match="RemoteProtocolError"):
+        HttpClient(f"http://127.0.0.1:{port}", retries=0).request("GET", "/x")
+
+
+def test_a_silent_server_is_not_waited_for(sleep: Callable[[float], None]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = HttpClient(f"http://127.0.0.1:{silent.getsockname()[1]}", retries=0, timeout=0.2, sleep=sleep)
+        with pytest.raises(DerivaMLOfflineError, match="ReadTimeout"):
+            client.request("GET", "/x")
+
+
+def test_a_refusal_is_read_though_the_body_was_not_taken() -> None:
+    def refuse(wire: socket.socket) -> None:
+        wire.recv(1024)
+        wire.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        while wire.recv(1 << 20):
+            pass
+
+    port = answer_once(refuse)
+    pieces = [bytes(1 << 20)] * 8
+    answer = HttpClient(f"http://127.0.0.1:{port}").request(
+        "PUT", "/x", content=lambda: iter(pieces), headers={"Content-Length": str(8 << 20)}, expect=(413,)
+    )
+    assert answer.status == 413
+
+
+def test_pieces_of_unknown_length_are_sent_in_chunks() -> None:
+    got = bytearray()
+
+    def take(wire: socket.socket) -> None:
+        while not got.endswith(b"0\r\n\r\n"):
+            got.extend(wire.recv(1 << 20))
+        wire.sendall(OK)
+
+    port = answer_once(take)
+    large = b"x" * 100_000
+    HttpClient(f"http://127.0.0.1:{port}").request("PUT", "/x", content=lambda: iter([b"ab", b"", large]))
+    assert got.partition(b"\r\n\r\n")[2] == b"2\r\nab\r\n186a0\r\n" + large + b"\r\n0\r\n\r\n"
+
+
+def test_a_certificate_is_checked(tmp_path: Path) -> None:
+    ensure_certificates(tmp_path)
+
+    def take(wire: socket.socket) -> None:
+        wire.recv(1 << 16)
+        wire.sendall(OK)
+
+    def ask(verify: bool | ssl.SSLContext) -> str:
+        port = answer_once(take, server_context(tmp_path))
+        return HttpClient(f"https://localhost:{port}", verify=verify, retries=0).request("GET", "/x").text
+
+    assert ask(ssl.create_default_context(cafile=str(authority_file(tmp_path)))) == "fine"
+    with pytest.raises(DerivaMLOfflineError, match="CERTIFICATE_VERIFY_FAILED"):
+        ask(verify=True)
+
+
+def test_a_proxy_of_the_environment_is_used(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setenv("no_proxy", "near.example.org")
+    server.plan(OK)
+    assert HttpClient("http://far.example.org").request("GET", "/x;y").text == "fine"
+    assert server.seen[0].line == "GET http://far.example.org/x;y HTTP/1.1"
+    assert not is_direct(httpx.URL("http://far.example.org"))
+    assert is_direct(httpx.URL("http://near.example.org"))
+    assert is_direct(httpx.URL("https://far.example.org"))
