@@ -17,7 +17,7 @@ from typing import Any
 
 from deriva_ml_prefect.embedded.files import sync_folder
 
-from .running import RunningHashes
+from .running import Running, RunningHashes
 
 INCOMING = "incoming"
 PIECE = 1024 * 1024
@@ -33,7 +33,8 @@ class Written:
 
     length: int
     md5: bytes
-    sha256: bytes
+    sha256: bytes | None
+    """None where nobody asked for it."""
 
 
 def new_content() -> str:
@@ -57,14 +58,16 @@ class Contents:
     def incoming(self, content: str) -> Path:
         return self.folder / INCOMING / content
 
-    def store(self, content: str, pieces: Iterable[bytes], accept: Callable[[Written], None]) -> Written:
+    def store(
+        self, content: str, pieces: Iterable[bytes], accept: Callable[[Written], None], *, sha256: bool
+    ) -> Written:
         """Write bytes to their place; they are hashed, and on disk when this returns. Nothing stays when it raises.
 
-        `accept` is told what was written before it gets its place, and raises to refuse it.
+        `accept` is told what was written before it gets its place, and raises to refuse it. `sha256`: it is wanted.
         """
         with self.incoming(content).open("xb", buffering=0) as out:
             try:
-                written = self._fill(out.fileno(), pieces)
+                written = self._fill(out.fileno(), pieces, sha256=sha256)
                 accept(written)
                 place = self._place(content)
                 self.incoming(content).rename(place)
@@ -83,30 +86,38 @@ class Contents:
     def hold(self, content: str, pieces: Iterable[bytes]) -> Written:
         """Write bytes to a temporary file, which a kill may leave torn. `drop_incoming` removes it."""
         with self.incoming(content).open("xb", buffering=0) as out:
-            return self._fill(out.fileno(), pieces)
+            return self._fill(out.fileno(), pieces, sha256=True)
 
-    def _fill(self, handle: int, pieces: Iterable[bytes]) -> Written:
+    def _fill(self, handle: int, pieces: Iterable[bytes], *, sha256: bool) -> Written:
         """Write and hash the pieces. The disk begins early with those of a large content."""
-        md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-        length = 0
+        sums = Running.of(sha256=sha256)
+        length = self._write(handle, None, pieces, sums.hashes())
+        return Written(length, sums.md5.digest(), sums.sha256.digest() if sums.sha256 else None)
+
+    def _write(self, handle: int, offset: int | None, pieces: Iterable[bytes], hashes: list[Any]) -> int:
+        """Write pieces, at the end or from `offset` on, and feed hashes with them, beside; the number of bytes."""
         syncing: Future[None] | None = None
+        hashing: list[Future[None]] = []
+        start, length = offset or 0, 0
         try:
             for piece in gathered(pieces):
-                passed = length // SYNC_EVERY != (length + len(piece)) // SYNC_EVERY
-                if passed and (syncing is None or syncing.done()):
+                at = start + length
+                if at // SYNC_EVERY != (at + len(piece)) // SYNC_EVERY and (syncing is None or syncing.done()):
                     syncing = self.hashers.submit(os.fdatasync, handle)
+                for done in hashing:
+                    done.result()
+                # the piece is hashed while it is written, and while the next one arrives
+                hashing = [self.hashers.submit(one.update, piece) for one in hashes if len(piece) >= SIDE_BY_SIDE]
+                _write_all(handle, piece, None if offset is None else at)
+                if not hashing:
+                    for one in hashes:
+                        one.update(piece)
                 length += len(piece)
-                other = self.hashers.submit(sha256.update, piece) if len(piece) >= SIDE_BY_SIDE else None
-                _write_all(handle, piece)
-                md5.update(piece)
-                if other is None:
-                    sha256.update(piece)
-                else:
-                    other.result()
         finally:
-            if syncing is not None:
-                syncing.result()
-        return Written(length, md5.digest(), sha256.digest())
+            wait([*hashing, *([syncing] if syncing else [])])
+        for done in (*hashing, *([syncing] if syncing else [])):
+            done.result()
+        return length
 
     def drop_incoming(self, content: str) -> None:
         self.incoming(content).unlink(missing_ok=True)
@@ -118,36 +129,26 @@ class Contents:
             os.fsync(out.fileno())
         self._sync_name(self.path(content).parent)
 
-    def write_at(self, content: str, offset: int, pieces: Iterable[bytes], *, md5: Any = None) -> None:
-        """Write bytes into a reserved file; they are on disk when this returns. A hash `md5` is fed with them."""
-        running = self.running.take(content, offset)
-        syncing: Future[None] | None = None
+    def write_at(
+        self, content: str, offset: int, pieces: Iterable[bytes], *, md5: Any = None, sha256: bool = True
+    ) -> None:
+        """Write bytes into a reserved file; they are on disk when this returns. A hash `md5` is fed with them.
+
+        `sha256`: it is wanted of the whole content.
+        """
+        running = self.running.take(content, offset, sha256=sha256)
         handle = os.open(self.path(content), os.O_WRONLY)
         try:
-            for piece in gathered(pieces):
-                passed = offset // SYNC_EVERY != (offset + len(piece)) // SYNC_EVERY
-                if passed and (syncing is None or syncing.done()):
-                    syncing = self.hashers.submit(os.fdatasync, handle)
-                other = self.hashers.submit(running.sha256.update, piece) if running else None
-                _write_all(handle, piece, offset)
-                offset += len(piece)
-                if md5 is not None:
-                    md5.update(piece)
-                if running and other:
-                    running.md5.update(piece)
-                    other.result()
-                    running.length = offset
-            if syncing is not None:
-                syncing.result()
+            hashes = [*(running.hashes() if running else ()), *([md5] if md5 is not None else ())]
+            length = self._write(handle, offset, pieces, hashes)
             os.fsync(handle)
         except BaseException:
             self.running.forget(content)
             raise
         finally:
-            if syncing is not None:
-                wait([syncing])
             os.close(handle)
         if running:
+            running.length += length
             self.running.give_back(content, running)
 
     def written(self, content: str, length: int) -> Written:
@@ -155,7 +156,7 @@ class Contents:
         running = self.running.finish(content, length)
         if running is None:
             return self.measure(content)
-        return Written(length, running.md5.digest(), running.sha256.digest())
+        return Written(length, running.md5.digest(), running.sha256.digest() if running.sha256 else None)
 
     def measure(self, content: str, start: int = 0, most: int | None = None) -> Written:
         """Length and hashes of a content, or of at most so many bytes of it, read from disk."""

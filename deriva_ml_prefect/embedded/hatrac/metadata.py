@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from sqlite3 import Connection
 from urllib.parse import unquote
 
@@ -82,12 +83,25 @@ def metadata_resource(store: Store, request: Request, target: Target) -> Respons
             return _read(request, version, key)
     assert key is not None
     value = _stated(request, key) if request.method == "PUT" else None
+    known = _measured(store, request, target) if key == "content-sha256" and value is not None else None
     with store.database.write() as connection:
         version, above = _find(connection, target)
         require(request.client, version, above, "owner")
         require_conditions(request, lambda: _tag(version, key))
+        if known is not None and known.id == version.id:
+            version = known
         set_metadata(connection, version, _changed(version, key, value))
     return done()
+
+
+def _measured(store: Store, request: Request, target: Target) -> Version:
+    """The version with its SHA256, which was not asked for when it was written."""
+    with store.database.read() as connection:
+        version, above = _find(connection, target)
+        require(request.client, version, above, "owner")
+    if version.sha256 is not None or version.content is None:
+        return version
+    return replace(version, sha256=store.contents.measure(version.content).sha256)
 
 
 def _find(connection: Connection, target: Target) -> tuple[Version, list[Name]]:

@@ -76,7 +76,8 @@ def put_object(store: Store, request: Request, path: str) -> Response:
     stated: dict[str, str] = {}
     try:
         stated = from_headers(request.headers)
-        written = store.contents.store(content, _bounded(request.body.chunks()), partial(_accept, stated))
+        pieces, accept = _bounded(request.body.chunks()), partial(_accept, stated)
+        written = store.contents.store(content, pieces, accept, sha256="content-sha256" in stated)
     except BadRequest:
         if name is None:
             with store.database.write() as connection:  # as in the original, the refused object's name is taken

@@ -26,8 +26,18 @@ class Running:
 
     length: int = 0
     md5: Any = field(default_factory=_md5)
-    sha256: Any = field(default_factory=hashlib.sha256)
+    sha256: Any = None
+    """None where nobody wants it."""
     spoilt: bool = False
+
+    @staticmethod
+    def of(*, sha256: bool) -> Running:
+        """Of nothing yet."""
+        return Running(sha256=hashlib.sha256() if sha256 else None)
+
+    def hashes(self) -> list[Any]:
+        """Those that are to be fed."""
+        return [self.md5] if self.sha256 is None else [self.md5, self.sha256]
 
 
 class RunningHashes:
@@ -38,10 +48,10 @@ class RunningHashes:
         self._waiting: OrderedDict[str, Running] = OrderedDict()
         self._taken: dict[str, Running] = {}
 
-    def take(self, content: str, offset: int) -> Running | None:
+    def take(self, content: str, offset: int, *, sha256: bool) -> Running | None:
         """The hashes of a content up to `offset`, to be continued from there; without them they are spoilt."""
         with self._lock:
-            found = self._waiting.pop(content, None) or (Running() if offset == 0 else None)
+            found = self._waiting.pop(content, None) or (Running.of(sha256=sha256) if offset == 0 else None)
             taken = self._taken.get(content)
             if taken is not None or found is None or found.length != offset:
                 if taken is not None:

@@ -181,7 +181,8 @@ def _put_chunk(store: Store, request: Request, target: Target) -> Response:
         _replace_chunk(store, job, position, pieces, stated)
     else:
         md5 = hashlib.md5(usedforsecurity=False) if stated else None
-        store.contents.write_at(job.job, position * job.chunk_length, pieces, md5=md5)
+        sha256 = "content-sha256" in job.metadata
+        store.contents.write_at(job.job, position * job.chunk_length, pieces, md5=md5, sha256=sha256)
         if md5 is not None:
             _refuse_wrong(stated, md5.digest())
     with store.database.write() as connection:

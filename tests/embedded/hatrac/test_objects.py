@@ -247,3 +247,18 @@ def test_a_role_in_a_list_has_an_etag_of_its_own(client: httpx.Client, ns: str) 
     assert client.delete(role, headers={"if-match": '"other"'}).status_code == 412
     assert client.delete(role, headers={"if-match": tag}).status_code == 204
     assert client.get(role).status_code == 404
+
+
+def test_a_sha256_that_is_stated_later_is_verified(client: httpx.Client, ns: str) -> None:
+    content = b"abcd" * 50_000
+    client.put(f"{ns}/o", content=content).raise_for_status()
+    job = make_job(client, f"{ns}/j", 70_000, content)
+    for number in range(3):
+        chunk = content[70_000 * number : 70_000 * (number + 1)]
+        client.put(f"{job}/{number}", content=chunk).raise_for_status()
+    client.post(job).raise_for_status()
+    for name in ("o", "j"):
+        place, text = f"{ns}/{name};metadata/content-sha256", {"content-type": "text/plain"}
+        assert client.put(place, content=b64(hashlib.sha256(b"other").digest()), headers=text).status_code == 409
+        assert client.put(place, content=b64(hashlib.sha256(content).digest()), headers=text).status_code == 204
+        assert client.head(f"{ns}/{name}").headers["content-sha256"] == b64(hashlib.sha256(content).digest())
