@@ -2,11 +2,11 @@
 
 Public names, loaded when they are first used, so that importing the package costs nothing; nothing inside imports them
 from here. Catalogs: `DerivaML`, `create_ml_catalog`. Runs: `ExecutionConfiguration`, `Execution`, `deriva_execution`,
-`run_nested`, `NestedRun`, `current_execution`, `ExecutionStatus`, `Workflow`. Data: `DatasetSpec`, `AssetSpec`,
-`Dataset`, `DatasetVersion`, `VersionPart`, `DatasetBag`, `Asset`, `AssetFilePath`, `FileSpec`, `Feature`,
+`run_nested`, `NestedRun`, `current_execution`, `tell_missed_ends`, `ExecutionStatus`, `Workflow`. Data: `DatasetSpec`,
+`AssetSpec`, `Dataset`, `DatasetVersion`, `VersionPart`, `DatasetBag`, `Asset`, `AssetFilePath`, `FileSpec`, `Feature`,
 `FeatureRecord`, `UploadProgress`. Tables: `ColumnDefinition`, `BuiltinTypes`. Names of the schema: `MLAsset`,
-`ExecAssetType`, `ExecMetadataType`, `MLVocab`. Errors: `exceptions`. Only `ExecutionConfiguration`, `deriva_execution`
-and `run_nested` import Prefect.
+`ExecAssetType`, `ExecMetadataType`, `MLVocab`. Errors: `exceptions`. Only `ExecutionConfiguration`, `deriva_execution`,
+`run_nested` and `tell_missed_ends` import Prefect.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from deriva_ml_prefect.ml.execution import Execution
     from deriva_ml_prefect.ml.feature import Feature, FeatureRecord
     from deriva_ml_prefect.ml.recorded_execution import Asset
+    from deriva_ml_prefect.outage.missed import tell_missed_ends
     from deriva_ml_prefect.sweep import NestedRun, run_nested
     from deriva_ml_prefect.values.names import BuiltinTypes, ExecAssetType, ExecMetadataType, MLAsset, MLVocab
     from deriva_ml_prefect.values.progress import UploadProgress
@@ -68,6 +69,7 @@ __all__ = [
     "deriva_execution",
     "exceptions",
     "run_nested",
+    "tell_missed_ends",
 ]
 
 _HOMES = {
@@ -99,6 +101,7 @@ _HOMES = {
     "current_execution": "ml.current",
     "deriva_execution": "decorators",
     "run_nested": "sweep",
+    "tell_missed_ends": "outage.missed",
 }
 """Public name → module that defines it."""
 

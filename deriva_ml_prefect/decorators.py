@@ -38,8 +38,10 @@ from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.orders import heed, suspension
 from deriva_ml_prefect.outage.code_call import CodeCall, code_calling, code_run_name, current_code_call
 from deriva_ml_prefect.outage.ends import server_is_away, survive_outage
+from deriva_ml_prefect.outage.missed import tell_missed_ends_aside
 from deriva_ml_prefect.outage.patience import patient
 from deriva_ml_prefect.outage.settings import without_heartbeats
+from deriva_ml_prefect.outage.streams import outlive_readers
 from deriva_ml_prefect.own_process import OwnProcess, run_in_own_process, tell_flow_run
 from deriva_ml_prefect.phases.begin import Request
 from deriva_ml_prefect.phases.context import Context
@@ -411,7 +413,8 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
     assert in_flow.flow_run is not None
     shorten_tracebacks()
     survive_outage("What became of its execution is in the catalog.")
-    with patient(), watch(plan.function) as watching, heed(in_flow.flow_run) as orders:
+    tell_missed_ends_aside(ml.address)
+    with outlive_readers(), patient(), watch(plan.function) as watching, heed(in_flow.flow_run) as orders:
         call = orders.around(watching.around(run_phase))
         code = orders.translating(user_code)
         try:
@@ -497,7 +500,7 @@ def _run_code_there(plan: Plan, catalog: DerivaCatalog, context: Context, argume
     bound = inspect.BoundArguments(_own_signature(plan.function), arguments)
     around = FlowRunContext.get()
     seen = forward_logs(plan.function, str(around.flow_run.id)) if around and around.flow_run else nullcontext()
-    with seen:
+    with outlive_readers(), seen:
         return _run_code(plan, _connect(plan, catalog), replace(context, lent=True), bound)
 
 

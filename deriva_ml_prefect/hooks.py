@@ -16,23 +16,20 @@ from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterParentFlowRunId
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.flows import Flow
-from prefect.states import Crashed
 
 from deriva_ml_prefect.blocks import DerivaCatalog
 from deriva_ml_prefect.catalog.connection import keep_catalog, open_catalog
 from deriva_ml_prefect.exceptions import DerivaMLOfflineError
+from deriva_ml_prefect.outage.within import end_runs_within
 from deriva_ml_prefect.phases import recover
 
 logger = logging.getLogger(__name__)
 
 TIME_LIMIT = 30.0
 """Seconds that a hook may hold up the end of a run."""
-
-_GONE = "The process of the run around this one is gone."
 
 Hook = Callable[[Flow[..., Any], FlowRun, State[Any]], None]
 
@@ -92,15 +89,4 @@ def _end_what_it_ran(run_id: UUID) -> None:
     A run that was not ended from outside has told their end itself.
     """
     with suppress(Exception), get_client(sync_client=True) as client:
-        parents, unfinished = [run_id], StateType.RUNNING
-        while parents:
-            within = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=parents))
-            of_these = FlowRunFilter(id=FlowRunFilterId(any_=parents))
-            for task_run in client.read_task_runs(flow_run_filter=of_these):
-                if task_run.state_type is unfinished:
-                    client.set_task_run_state(task_run.id, Crashed(message=_GONE), force=True)
-            children = client.read_flow_runs(flow_run_filter=within)
-            for child in children:
-                if child.state_type is unfinished:
-                    client.set_flow_run_state(child.id, Crashed(message=_GONE), force=True)
-            parents = [child.id for child in children]
+        end_runs_within(client, run_id)

@@ -3,7 +3,8 @@
 A process that is killed cannot say so itself: its execution stays Running or Pending_Upload in the catalog. This flow
 finds such executions where their workspace is. Each is marked truthfully; with `upload`, what it had staged is sent, so
 that nothing that was computed is lost. Code that was killed is not run again: a retry of its flow run does that, as a
-new execution.
+new execution. Prefect is told of the ends that it missed, too: of runs that it shows as Running, and that have no
+process any more.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from prefect import flow, get_run_logger
 from upload_staged import open_catalog, upload_execution
 
-from deriva_ml_prefect import ExecutionStatus, exceptions
+from deriva_ml_prefect import ExecutionStatus, exceptions, tell_missed_ends
 
 UNFINISHED = (ExecutionStatus.Running, ExecutionStatus.Pending_Upload)
 """What the catalog says of a run whose process has died in its code, or in its upload."""
@@ -34,6 +35,8 @@ def take_over_runs(catalog: str = "embedded/digits", upload: bool = True) -> dic
     """
     logger = get_run_logger()
     ml = open_catalog(catalog)
+    for run_id, state in tell_missed_ends(catalog).items():
+        logger.warning("Prefect showed flow run %s as Running, and is told now that it is %s.", run_id, state)
     # the catalog is told of each of them by the look itself
     found = {run.rid: run for run in ml.find_interrupted()}
     time.sleep(LOOK_AGAIN)

@@ -91,13 +91,13 @@ def prefect_process(home: Path, port: int | None = None, **changed: str) -> Iter
 
 
 @contextlib.contextmanager
-def worker_process(server: PrefectServer, pool: str, folder: Path, **changed: str) -> Iterator[None]:
+def worker_process(server: PrefectServer, pool: str, folder: Path, **changed: str) -> Iterator[subprocess.Popen[bytes]]:
     """Start a worker in a folder, wait until it has started, and end it after the block."""
     log = server.home / f"worker-{pool}.log"
     command = ["prefect", "worker", "start", "--pool", pool, "--type", "process"]
-    with background(command, {**server.environment, **changed}, log, folder):
+    with background(command, {**server.environment, **changed}, log, folder) as process:
         wait_until(lambda: "started" in log.read_text(), f"the worker, see {log}")
-        yield
+        yield process
 
 
 @contextlib.contextmanager

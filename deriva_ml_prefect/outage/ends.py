@@ -3,7 +3,7 @@
     survive_outage("Execution 1-ABCD is Uploaded in the catalog.")
 
 From there the end of the flow run around the call is told as long as `PATIENCE` lasts. After that the run ends without
-having told it, and one line says so.
+having told it, and one line says so; `missed.tell_missed_ends` tells it later.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 20.0
 """Seconds for which a server that is away is told the end of a run again, if it was there until then."""
+BUSY_PATIENCE = 60.0
+"""The same for a server that answers, and has no time: one on SQLite keeps a request for a minute when it is busy."""
 _PAUSE = 2.0
 _BUSY = (408, 429, 500, 502, 503, 504)
 _putting = threading.Lock()
@@ -57,7 +59,7 @@ class _Ends:
         """As the client's own `set_flow_run_state`."""
         if not self._is_end(flow_run_id, state):
             return self._tell(flow_run_id, state, force=force)
-        give_up = time.monotonic() + self._patience()
+        began, patience = time.monotonic(), max(0.0, PATIENCE - seconds_away())
         with single_requests():
             while True:
                 try:
@@ -66,7 +68,7 @@ class _Ends:
                 except Exception as e:
                     if not (_says_so(e) or self._client.api_healthcheck() is not None):
                         raise
-                    if isinstance(e, ObjectNotFound) or time.monotonic() > give_up:
+                    if time.monotonic() > began + self._patience(e, patience):
                         return self._go_on_untold(flow_run_id, state, e)
                     time.sleep(_PAUSE)
 
@@ -74,7 +76,7 @@ class _Ends:
         """As that of an asynchronous client."""
         if not self._is_end(flow_run_id, state):
             return await cast("Any", self._tell(flow_run_id, state, force=force))
-        give_up = time.monotonic() + self._patience()
+        began, patience = time.monotonic(), max(0.0, PATIENCE - seconds_away())
         with single_requests():
             while True:
                 try:
@@ -83,15 +85,18 @@ class _Ends:
                 except Exception as e:
                     if not (_says_so(e) or await cast("Any", self._client.api_healthcheck()) is not None):
                         raise
-                    if isinstance(e, ObjectNotFound) or time.monotonic() > give_up:
+                    if time.monotonic() > began + self._patience(e, patience):
                         return self._go_on_untold(flow_run_id, state, e)
                     await asyncio.sleep(_PAUSE)
 
     def _is_end(self, flow_run_id: UUID | str, state: State[Any]) -> bool:
         return state.is_final() and UUID(str(flow_run_id)) in self.ids
 
-    def _patience(self) -> float:
-        return 0.0 if self._away else max(0.0, PATIENCE - seconds_away())
+    def _patience(self, error: Exception, away: float) -> float:
+        """For how long the server is asked again after such an error, s; `away` of one that is away."""
+        if self._away or isinstance(error, ObjectNotFound):
+            return 0.0
+        return BUSY_PATIENCE if _says_so(error) else away
 
     def _told(self, result: Any) -> Any:
         self._away = False

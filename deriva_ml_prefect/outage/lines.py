@@ -11,6 +11,7 @@ from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.context import SyncClientContext
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL
 
 from deriva_ml_prefect.outage.settings import single_requests
@@ -21,9 +22,12 @@ INTERVAL = 1.0
 """Seconds for which lines are collected before they are sent together."""
 AGAIN_SECONDS = 5.0
 """Pause after the server could not be reached."""
+BUSY_SECONDS = 0.5
+"""Pause after it said that it is busy, and whenever the end of the process waits."""
 MOST = 50_000
 """Lines that wait at most; the oldest are dropped."""
 _AT_ONCE = 500
+_BUSY = (408, 429, 500, 502, 503, 504)
 _SIZE = "__payload_size__"
 """What Prefect's handler notes in a line for its own sender."""
 
@@ -36,7 +40,9 @@ class WaitingLines:
         self._changed = threading.Condition()
         self._sending = False
         self._hurry = False
-        self._away = False
+        self._pause = INTERVAL
+        self._in_vain = 0
+        """How often the server could not be reached."""
         self.away_since: float | None = None
         """Monotonic time since when no line could be sent."""
         around = contextvars.copy_context()
@@ -49,11 +55,16 @@ class WaitingLines:
             self._changed.notify_all()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until all lines are sent, unless the server is away; whether they are."""
+        """Wait until all lines are sent, unless the server is away; whether they are.
+
+        One that is busy is waited for. That it was away before does not count: it is asked once more.
+        """
         with self._changed:
             self._hurry = True
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._away or not (self._lines or self._sending), seconds)
+            # a request that is under way began before
+            enough = self._in_vain + (2 if self._sending else 1)
+            self._changed.wait_for(lambda: self._in_vain >= enough or not (self._lines or self._sending), seconds)
             self._hurry = False
             return not (self._lines or self._sending)
 
@@ -61,13 +72,17 @@ class WaitingLines:
         client: SyncPrefectClient | None = None
         # the flow run that this thread was begun in closes its client at its end: lines have one of their own
         SyncClientContext.__var__.set(None)  # type: ignore[arg-type]
+        failed = False
         while True:
+            if failed:
+                # whoever is in a hurry asks again at once, but not all the time
+                time.sleep(BUSY_SECONDS)
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._lines))
-                self._changed.wait_for(lambda: self._hurry, AGAIN_SECONDS if self._away else INTERVAL)
+                self._changed.wait_for(lambda: self._hurry, self._pause)
                 batch = [self._lines.popleft() for _ in range(min(_AT_ONCE, len(self._lines)))]
                 self._sending = True
-            away = False
+            error: Exception | None = None
             try:
                 with single_requests():
                     if client is None:
@@ -75,16 +90,30 @@ class WaitingLines:
                     client.create_logs(batch)
             # lines are for people who look at Prefect: without Prefect nobody looks
             except Exception as e:  # noqa: BLE001
-                away = True
+                error = e
                 logger.debug("Log lines wait for Prefect: %s", e, extra={"send_to_api": False})
             with self._changed:
-                self._sending = False
-                self._away = away
-                self.away_since = (self.away_since or time.monotonic()) if away else None
-                if away:
+                failed = error is not None
+                self._take_note(error)
+                if failed:
                     self._lines.extendleft(reversed(batch))
-                    self._hurry = False
                 self._changed.notify_all()
+
+    def _take_note(self, error: Exception | None) -> None:
+        """What became of a request."""
+        self._sending = False
+        if error is None or _is_busy(error):
+            self.away_since = None
+            self._pause = INTERVAL if error is None else BUSY_SECONDS
+        else:
+            self.away_since = self.away_since or time.monotonic()
+            self._pause = AGAIN_SECONDS
+            self._in_vain += 1
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether the server answers, and would take the lines at another time."""
+    return isinstance(error, PrefectHTTPStatusError) and error.response.status_code in _BUSY
 
 
 _waiting: dict[str, WaitingLines] = {}

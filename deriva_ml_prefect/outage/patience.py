@@ -14,8 +14,8 @@ from prefect.settings import PREFECT_API_URL
 from deriva_ml_prefect.outage.events import events_are_ours, let_events_wait, send_events_as_usual
 from deriva_ml_prefect.outage.lines import flush_lines, seconds_away, take_line
 
-EXIT_SECONDS = 5.0
-"""How long the end of the process waits for log lines to be sent, if the server is there."""
+EXIT_SECONDS = 20.0
+"""How long the end of the process waits for a server that is there, and busy, to take its log lines."""
 _lock = threading.Lock()
 _inside = 0
 

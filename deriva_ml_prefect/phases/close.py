@@ -11,7 +11,7 @@ from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.record import write_run_record
 from deriva_ml_prefect.phases.seal import seal_file
-from deriva_ml_prefect.phases.send import UploadOptions
+from deriva_ml_prefect.phases.send import UploadOptions, for_own_files
 from deriva_ml_prefect.phases.stage import forget_staged_bytes
 from deriva_ml_prefect.phases.upload import upload_files
 from deriva_ml_prefect.values.durations import RECORDED, format_duration, measured_seconds, told_seconds
@@ -36,7 +36,7 @@ def close_execution(context: Context, options: UploadOptions = UploadOptions()) 
     else:
         seconds = told_seconds(entry.facts)
     if known.status != "uploaded":
-        upload_files(context, [seal_file(context, known)], options)
+        upload_files(context, [seal_file(context, known)], for_own_files(options))
     if seconds:
         door_of(context).write_durations({name: format_duration(value) for name, value in seconds.items()})
     check_complete(context)

@@ -21,7 +21,7 @@ from deriva_ml_prefect.phases.checkpoint import continued_from
 from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
 from deriva_ml_prefect.phases.scrubbing import scrubber
 from deriva_ml_prefect.phases.seal import seal_file
-from deriva_ml_prefect.phases.send import UploadOptions
+from deriva_ml_prefect.phases.send import UploadOptions, for_own_files
 from deriva_ml_prefect.phases.stage import Registration, write_output
 from deriva_ml_prefect.phases.upload import upload_files
 from deriva_ml_prefect.provenance.environment import environment_snapshot
@@ -56,7 +56,7 @@ def upload_metadata(context: Context) -> None:
             known = _register(context, item)
         if known.status != "uploaded":
             waiting.append(seal_file(context, known))
-    upload_files(context, waiting, UploadOptions())
+    upload_files(context, waiting, for_own_files(UploadOptions()))
 
 
 def register_document(context: Context, source: Path, name: str, asset_type: str, description: str) -> StagedFile:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from deriva_ml_prefect.catalog import assets, features, objects, vocabulary
 from deriva_ml_prefect.catalog.connection import Catalog
+from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
 from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal import features as journal_features
@@ -64,6 +65,16 @@ class UploadOptions:
             raise DerivaMLValidationError(
                 f"timeout is {self.timeout!r}: give (connect, read) in seconds, both above 0."
             )
+
+
+def for_own_files(options: UploadOptions) -> UploadOptions:
+    """The same for the small files that an execution says something about itself with.
+
+    A catalog that says nothing is not waited for as long as for a chunk of the user's, but as for any other answer.
+    """
+    longest = load_settings().timeout
+    connect, read = options.timeout
+    return replace(options, timeout=(min(connect, longest), min(read, longest)))
 
 
 def _is_time(value: object) -> bool:

@@ -4,20 +4,26 @@
 
 The resource is the execution, `deriva-ml.execution.<host>.<catalog>.<RID>`. Related to it are its catalog, its workflow
 and the datasets that it reads; the flow run, its flow, deployment and tags are added by Prefect. The id of an event
-follows from what it says, so that one that is sent twice is one event.
+follows from what it says, so that one that is sent twice is one event. But a server of Prefect 3.8 on SQLite fails with
+events all of which it has (`NOT NULL constraint failed: events.occurred`), and drops others that came with them: so an
+execution that is taken up again first asks which are there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.events import emit_event
 
 from deriva_ml_prefect.journal.executions import Step
 from deriva_ml_prefect.questions.execution_summary import ExecutionSummary
 
 PREFIX = "deriva-ml.execution"
+_PAGE = 50
+"""Events that Prefect gives at most in one answer."""
 
 
 def emit_status(summary: ExecutionSummary, step: Step, number: int) -> None:
@@ -57,5 +63,21 @@ def emit_status(summary: ExecutionSummary, step: Step, number: int) -> None:
         related=related,
         payload={"status": step.status.value, "detail": step.detail, "rid": record.rid, "url": summary.url},
         occurred=datetime.fromisoformat(step.at),
-        id=uuid5(NAMESPACE_URL, f"{summary.url}#{number}-{step.status.value}-{step.at}"),
+        id=event_id(summary, step, number),
     )
+
+
+def event_id(summary: ExecutionSummary, step: Step, number: int) -> UUID:
+    """The id of the event for one step of the status."""
+    return uuid5(NAMESPACE_URL, f"{summary.url}#{number}-{step.status.value}-{step.at}")
+
+
+def find_events(client: SyncPrefectClient, ids: Sequence[UUID]) -> set[UUID]:
+    """Those of some events that Prefect has already."""
+    found: set[UUID] = set()
+    for first in range(0, len(ids), _PAGE):
+        asked = {"id": {"id": [str(each) for each in ids[first : first + _PAGE]]}}
+        answer = client.request("POST", "/events/filter", json={"filter": asked, "limit": _PAGE})
+        answer.raise_for_status()
+        found |= {UUID(event["id"]) for event in answer.json()["events"]}
+    return found

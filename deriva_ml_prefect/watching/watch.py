@@ -23,7 +23,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectHTTPStatusError
 
-from deriva_ml_prefect.journal import executions, files
+from deriva_ml_prefect.journal import executions, files, store
 from deriva_ml_prefect.outage.settings import single_requests
 from deriva_ml_prefect.phases.begin import begin_execution
 from deriva_ml_prefect.phases.context import Context, journal_of, writer_elsewhere
@@ -35,7 +35,7 @@ from deriva_ml_prefect.values.names import ExecMetadataType
 from deriva_ml_prefect.values.progress import UploadProgress
 from deriva_ml_prefect.watching import shown
 from deriva_ml_prefect.watching.board import Board
-from deriva_ml_prefect.watching.events import emit_status
+from deriva_ml_prefect.watching.events import emit_status, event_id, find_events
 from deriva_ml_prefect.watching.logs import forward_logs
 from deriva_ml_prefect.watching.metrics import MetricsReader
 from deriva_ml_prefect.watching.names import tag_flow_run
@@ -77,6 +77,7 @@ class Watch:
     def __init__(self, flow_run: FlowRun, *, rename: bool) -> None:
         self._flow_run = flow_run
         self._rename = rename
+        self._since = store.now()
         self._progress: UploadProgress | None = None
         self._context: Context | None = None
         self._thread: threading.Thread | None = None
@@ -123,7 +124,7 @@ class Watch:
         around = contextvars.copy_context()
         # the flow's own client, held open beyond its end
         client = get_client(sync_client=True).__enter__()
-        teller = _Teller(context, self._flow_run, self._metrics, client, rename=self._rename)
+        teller = _Teller(context, self._flow_run, self._metrics, client, rename=self._rename, since=self._since)
         thread = threading.Thread(
             target=lambda: around.run(self._keep_telling, teller), name=f"watch-{context.rid}", daemon=True
         )
@@ -190,12 +191,21 @@ class _Teller:
     """What has been told already, and so need not be told again."""
 
     def __init__(
-        self, context: Context, flow_run: FlowRun, metrics: MetricsReader, client: SyncPrefectClient, *, rename: bool
+        self,
+        context: Context,
+        flow_run: FlowRun,
+        metrics: MetricsReader,
+        client: SyncPrefectClient,
+        *,
+        rename: bool,
+        since: str,
     ) -> None:
         self.context = context
         self.flow_run = flow_run
         self.metrics = metrics
         self.rename = rename
+        self.since = since
+        """When this attempt began, as the journal writes times."""
         self.began = time.monotonic()
         self.client = client
         self.board = Board(client, flow_run.id)
@@ -215,8 +225,13 @@ class _Teller:
         if len(history) == self.emitted:
             return
         summary = self._summary()
+        ids = {number: event_id(summary, step, number) for number, step in enumerate(history)}
+        # an attempt before this one may have sent them, or may have been killed before it could
+        earlier = [ids[number] for number in ids if number >= self.emitted and history[number].at < self.since]
+        there = find_events(self.client, earlier) if earlier else set()
         for number, step in list(enumerate(history))[self.emitted :]:
-            emit_status(summary, step, number)
+            if ids[number] not in there:
+                emit_status(summary, step, number)
         self.emitted = len(history)
 
     def tell(self, progress: UploadProgress | None, *, last: bool) -> None:

@@ -14,7 +14,7 @@ NAMES = {
     "FileSpec", "UploadProgress", "VersionPart",
     "AssetSpec", "Dataset", "DatasetBag", "DatasetSpec", "DerivaML", "ExecAssetType", "ExecMetadataType", "Execution",
     "ExecutionConfiguration", "ExecutionStatus", "MLAsset", "MLVocab", "NestedRun", "Workflow", "create_ml_catalog",
-    "current_execution", "deriva_execution", "exceptions", "run_nested",
+    "current_execution", "deriva_execution", "exceptions", "run_nested", "tell_missed_ends",
 }  # fmt: skip
 
 ERRORS = {

@@ -1,4 +1,4 @@
-"""A flow run that failed in a phase (but the last), and is started again: on its machine, and on another one.
+"""A flow run that failed in a phase, and is started again: on its machine, and on another one.
 
 Another machine is another DERIVA_ML_HOME with the same catalog.
 """
@@ -28,6 +28,7 @@ from deriva_ml_prefect.journal.store import close_journals
 from deriva_ml_prefect.ml.creation import create_ml_catalog
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.phases.close import close_execution
 from deriva_ml_prefect.phases.download import download_inputs
 from deriva_ml_prefect.phases.stage import stage_outputs
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -160,6 +161,10 @@ def break_flush(story: Story) -> Callable[[], None]:
     return mend
 
 
+def break_close(story: Story) -> Callable[[], None]:
+    return story.catalog_goes_away_in(close_execution)
+
+
 def run_once(made: Flow[..., Any], run: FlowRun, parameters: dict[str, Any]) -> State[Any]:
     state: Any = run_flow(made, flow_run=run, parameters=parameters, return_type="state")
     return state  # type: ignore[no-any-return]
@@ -179,8 +184,9 @@ def again(run: FlowRun) -> FlowRun:
         (break_stage, ExecutionStatus.Failed),
         (break_upload, ExecutionStatus.Failed),
         (break_flush, ExecutionStatus.Failed),
+        (break_close, ExecutionStatus.Failed),
     ],
-    ids=["download", "stage", "upload", "flush"],
+    ids=["download", "stage", "upload", "flush", "close"],
 )
 def test_failed_in_a_phase(
     machines: Machines,

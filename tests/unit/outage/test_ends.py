@@ -27,8 +27,10 @@ class Server(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int, status: int) -> None:
+    def __init__(self, port: int, status: int, *, at_first: tuple[int, ...] = ()) -> None:
         self.status = status
+        self.at_first = list(at_first)
+        """Statuses of its first answers."""
         self.posted: list[tuple[str, Any]] = []
         super().__init__(("127.0.0.1", port), Answer)
 
@@ -44,7 +46,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.posted.append((self.path, body))
-        self._answer(self.server.status, b"{}")
+        self._answer(self.server.at_first.pop(0) if self.server.at_first else self.server.status, b"{}")
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
@@ -57,8 +59,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(port: int, status: int) -> Iterator[Server]:
-    with Server(port, status) as server:
+def serving(port: int, status: int, *, at_first: tuple[int, ...] = ()) -> Iterator[Server]:
+    with Server(port, status, at_first=at_first) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
@@ -71,6 +73,7 @@ def serving(port: int, status: int) -> Iterator[Server]:
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(ends, "PATIENCE", 0.0)
+    monkeypatch.setattr(ends, "BUSY_PATIENCE", 0.0)
     chosen = free_port()
     with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{chosen}/api"}):
         yield chosen
@@ -103,6 +106,16 @@ def test_a_server_that_is_busy_or_has_lost_its_database_is_not_told_either(port:
         assert len(server.posted) == 1
 
 
+def test_a_busy_server_is_told_when_it_listens(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ends, "BUSY_PATIENCE", 20.0)
+    monkeypatch.setattr(ends, "_PAUSE", 0.01)
+    with serving(port, 404, at_first=(503, 502, 503)) as server:
+        made, run_id = shielded(get_client(sync_client=True))
+        # 404 is the end of it: there is no such run in this server
+        assert made.tell(run_id, Completed()).status is SetStateStatus.ACCEPT
+        assert len(server.posted) == 4
+
+
 def test_a_server_that_refuses_the_state_is_heard(port: int) -> None:
     with serving(port, 422):
         made, run_id = shielded(get_client(sync_client=True))
@@ -133,3 +146,19 @@ def test_lines_wait_for_the_server_in_their_order(port: int, monkeypatch: pytest
         sent = [line["message"] for path, batch in server.posted if path == "/api/logs/" for line in batch]
     assert sent == ["line 0", "line 1", "line 2", "line 3"]
     assert lines.seconds_away() == 0
+
+
+def test_lines_reach_a_server_that_is_busy_when_the_process_ends(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(lines, "AGAIN_SECONDS", 60.0)
+    waiting = lines.lines_for(str(PREFECT_API_URL.value()))
+    with serving(port, 201, at_first=(503, 503, 500)) as server:
+        waiting.take({"message": "the last word"})
+        assert waiting.flush(20.0)
+        assert [path for path, _ in server.posted] == ["/api/logs/"] * 4
+    # one that was away a moment ago is asked once more, and not longer
+    waiting.take({"message": "to nobody"})
+    assert not waiting.flush(20.0)
+    with serving(port, 201) as server:
+        assert waiting.flush(20.0)
+        assert [batch for _, batch in server.posted] == [[{"message": "to nobody"}]]

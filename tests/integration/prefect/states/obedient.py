@@ -62,7 +62,9 @@ def act_out(execution: Execution, act: str) -> str:
                 stream.truncate(300_000_000)
             wait(run_id)
         case "no-report":
-            execution.asset_file_path("Execution_Asset", f"report-{run_id}.txt")
+            path = execution.asset_file_path("Execution_Asset", f"report-{run_id}.txt")
+            (FOLDER / f"{run_id}.report").write_text(str(path))
+    print(f"the code of {run_id} comes to its end", flush=True)
     with (FOLDER / f"{run_id}.ended").open("a") as stream:
         stream.write(f"{execution.execution_rid}\n")
     return execution.execution_rid

@@ -7,8 +7,9 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,30 @@ from tests.prefect_process import PrefectServer, output_of, prefect_process, wai
 
 ROOT = Path(__file__).parents[4]
 POOL = "states"
+MORTAL = "mortal"
+"""The pool of workers that a test kills."""
+SET_UP = f"""
+from pathlib import Path
+from prefect import flow, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.workers.process import ProcessWorker
+from deriva_ml_prefect.ml.creation import create_ml_catalog
+
+create_ml_catalog("embedded", "lab", "lab")
+made = 0
+with get_client(sync_client=True) as client:
+    for pool, names in {{"{POOL}": ("train", "train_again"), "{MORTAL}": ("train",)}}.items():
+        template = ProcessWorker.get_default_base_job_template()
+        client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
+        for name in names:
+            source = flow.from_source(str(Path.cwd()), f"obedient.py:{{name}}")
+            source.deploy(pool, work_pool_name=pool, print_next_steps=False, ignore_warnings=True)
+            made += 1
+print(made)
+"""
+"""What `prefect work-pool create` and `prefect deploy` do, and a catalog, in one process instead of five."""
+SECONDS = 300.0
+"""How long a run may take to get somewhere: three processes that import Prefect, on a machine that is busy."""
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
@@ -54,9 +79,10 @@ class Stage:
 
     # what a person does
 
-    def start(self, act: str, flow: str = "obedient") -> str:
-        """A new run of a deployment; its id."""
-        (found,) = self.server.ask("/deployments/filter", {"flows": {"name": {"any_": [flow]}}})
+    def start(self, act: str, flow: str = "obedient", pool: str = POOL) -> str:
+        """A new run of a flow's deployment in a pool; its id."""
+        chosen = {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [pool]}}}
+        (found,) = self.server.ask("/deployments/filter", chosen)
         run = self.server.ask(f"/deployments/{found['id']}/create_flow_run", {"parameters": {"act": act}})
         return str(run["id"])
 
@@ -104,7 +130,7 @@ class Stage:
 
     def await_code(self, run_id: str, times: int = 1) -> str:
         """RID of the execution whose code is being called, when it is."""
-        wait_until(lambda: len(self.begun(run_id)) >= times, f"the code of flow run {run_id}")
+        self._wait(lambda: len(self.begun(run_id)) >= times, run_id, "the code")
         return self.begun(run_id)[times - 1]
 
     def await_end(self, run_id: str, *, after: int = 0) -> dict[str, Any]:
@@ -114,7 +140,7 @@ class Stage:
             run: dict[str, Any] = self.run(run_id)
             return run if run["state"]["type"] in FINAL and run["run_count"] > after else None
 
-        found: dict[str, Any] = wait_until(ended, f"the end of flow run {run_id}")
+        found: dict[str, Any] = self._wait(ended, run_id, "the end")
         return found
 
     def await_state(self, run_id: str, *names: str) -> dict[str, Any]:
@@ -124,8 +150,16 @@ class Stage:
             run = self.run(run_id)
             return run if run["state"]["name"] in names else None
 
-        found: dict[str, Any] = wait_until(there, f"flow run {run_id} {' or '.join(names)}")
+        found: dict[str, Any] = self._wait(there, run_id, " or ".join(names))
         return found
+
+    def _wait(self, condition: Callable[[], Any], run_id: str, what: str) -> Any:
+        """Wait for something of a flow run; where it does not come, the error says what Prefect has of it."""
+        try:
+            return wait_until(condition, f"{what} of flow run {run_id}", SECONDS)
+        except AssertionError as e:
+            told = [(state["timestamp"], state["name"], state["message"]) for state in self.flow_states(run_id)]
+            raise AssertionError(f"{e}; its states: {told}; its phases: {self.phases(run_id)}") from None
 
     def run(self, run_id: str) -> dict[str, Any]:
         found: dict[str, Any] = self.server.ask(f"/flow_runs/{run_id}")
@@ -197,6 +231,20 @@ class Stage:
         linked = get_rows(self.catalog, f"entity/{path}/{table_name(table.execution_schema, table.execution_table)}")
         return [str(row[table.execution_execution_column]) for row in linked]
 
+    def flow_runs_of(self, rid: str) -> list[str]:
+        """The flow runs that the journal has for an execution."""
+        with contextlib.closing(sqlite3.connect(self.journal)) as connection:
+            query = "SELECT flow_run_id FROM execution_state__flow_runs WHERE execution_rid = ?"
+            return [str(row[0]) for row in connection.execute(query, (rid,))]
+
+    def tell_missed_ends(self, **options: float) -> dict[str, str]:
+        """What Prefect is told later, by another process."""
+        told: dict[str, str] = self.python(
+            "import json; from deriva_ml_prefect import tell_missed_ends\n"
+            f"print(json.dumps(tell_missed_ends('embedded/lab', **{options})))"
+        )
+        return told
+
     @cached_property
     def catalog(self) -> Catalog:
         """The catalog, asked by the test's own process."""
@@ -210,7 +258,7 @@ class Stage:
         """What a command of Prefect prints."""
         return output_of(["prefect", *arguments], self.environment, self.folder)
 
-    def worker(self, name: str = POOL, **changed: str) -> contextlib.AbstractContextManager[None]:
+    def worker(self, name: str = POOL, **changed: str) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
         """Another worker of the pool."""
         return worker_process(self.server, name, self.folder, **variables(self.home, self.folder), **changed)
 
@@ -240,14 +288,7 @@ def whole_stage(folder: Path, *, port: int | None = None) -> Iterator[Stage]:
     try:
         with prefect_process(folder / "prefect", port) as server:
             stage = Stage(server, home, work)
-            stage.python(
-                "from deriva_ml_prefect import DerivaML\n"
-                "from deriva_ml_prefect.ml.creation import create_ml_catalog\n"
-                "create_ml_catalog('embedded', 'lab', 'lab'); print(1)"
-            )
-            stage.prefect("work-pool", "create", POOL, "--type", "process")
-            for entry in ("train", "train_again"):
-                stage.prefect("--no-prompt", "deploy", f"obedient.py:{entry}", "-n", "states", "-p", POOL)
+            assert stage.python(SET_UP) == 3
             yield stage
     finally:
         end_embedded(home)

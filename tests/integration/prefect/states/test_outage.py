@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -49,84 +50,88 @@ def started(stage: Stage, pid: int) -> str:
     return str(wait_until(found, "the script")[0].stem)
 
 
-def test_a_script_ends_well_without_the_server(away: Stage) -> None:
-    log = away.folder / "script.log"
-    command = [sys.executable, "obedient.py", "wait"]
-    with background(command, away.environment, log, away.folder) as script:
+def quiet(told: str) -> bool:
+    """Whether a log has nothing in it that frightens."""
+    return not any(noise in told for noise in NOISE)
+
+
+def test_everything_ends_well_without_the_server(away: Stage) -> None:
+    """A script, a run of a worker, and a script whose code has not begun: the server dies, and does not come back."""
+    log, early = away.folder / "script.log", away.folder / "early.log"
+    with (
+        away.worker(),
+        background([sys.executable, "obedient.py", "wait"], away.environment, log, away.folder) as script,
+        background([sys.executable, "early.py"], away.environment, early, _early(away)) as late_script,
+    ):
+        worked = away.start("wait")
         run_id = started(away, script.pid)
-        rid = away.await_code(run_id)
+        rid, worked_rid = away.await_code(run_id), away.await_code(worked)
+        wait_until(lambda: "DOWNLOADING" in early.read_text(), "the download")
         # Prefect sends log lines every two seconds
         time.sleep(4)
         kill_server(away)
         time.sleep(8)
-        away.let_go(run_id)
+        (away.folder / "early.go").touch()
+        for each in (run_id, worked):
+            away.let_go(each)
         began = time.monotonic()
         assert script.wait(120) == 0, log.read_text()
         seconds = time.monotonic() - began
+        assert late_script.wait(120) == 0, early.read_text()
+        pid = away.pid(worked)
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the worker's run", 120)
     told = log.read_text()
     assert f"RESULT {rid}" in told
-    assert [line for line in told.splitlines() if any(noise in line for noise in NOISE)] == []
+    assert quiet(told), told
     (line,) = [line for line in told.splitlines() if "WARNING" in line]
     assert "Prefect was not told that flow run" in line
     assert f"Execution {rid} is Uploaded" in line
     assert seconds < 45, told
-    assert away.execution(rid).status == "Uploaded"
+    # the subflow of the code could not be made any more: the code ran without it
+    told = early.read_text()
+    assert "Traceback" not in told
+    early_rid = told.split("RESULT ")[1].split()[0]
+    assert {away.execution(each).status for each in (rid, worked_rid, early_rid)} == {"Uploaded"}
+    assert away.begun(worked) == away.ended(worked) == [worked_rid]
 
-
-def test_a_script_tells_a_server_that_is_back_before_its_end(away: Stage) -> None:
+    # the same server, back: it is told what it missed, once
     with prefect_process(away.server.home, away.server.port):
-        log = away.folder / "script-back.log"
-        with background([sys.executable, "obedient.py", "wait"], away.environment, log, away.folder) as script:
-            run_id = started(away, script.pid)
-            rid = away.await_code(run_id)
-            time.sleep(4)
-            kill_server(away)
-            time.sleep(5)
-            with prefect_process(away.server.home, away.server.port):
-                away.let_go(run_id)
-                assert script.wait(120) == 0, log.read_text()
-                assert away.run(run_id)["state"]["type"] == "COMPLETED"
-                assert wait_until(lambda: away.phases(run_id).get("close") == "Completed", "the tasks", 20)
-        told = log.read_text()
-        assert [line for line in told.splitlines() if any(noise in line for noise in (*NOISE, "WARNING"))] == []
-        assert away.execution(rid).status == "Uploaded"
+        missed = [run_id, worked, *away.flow_runs_of(early_rid)]
+        assert {away.run(each)["state"]["type"] for each in missed} == {"RUNNING"}
+        assert away.tell_missed_ends() == {}
+        assert away.tell_missed_ends(quiet_seconds=0) == dict.fromkeys(missed, "Completed")
+        assert away.tell_missed_ends(quiet_seconds=0) == {}
+        assert f"execution {rid} is Uploaded" in away.run(run_id)["state"]["message"]
+        assert away.code_runs(run_id)[0]["state"]["type"] == "COMPLETED"
+        assert "Running" not in away.phases(run_id).values()
 
 
-@pytest.mark.parametrize("back", [True, False], ids=["back before the end", "not back"])
-def test_a_run_of_a_worker_ends_well(away: Stage, back: bool) -> None:
-    with prefect_process(away.server.home, away.server.port), away.worker():
-        run_id = away.start("wait")
-        rid = away.await_code(run_id)
+def test_everything_tells_a_server_that_is_back_before_its_end(away: Stage) -> None:
+    log = away.folder / "script-back.log"
+    with contextlib.ExitStack() as up:
+        up.enter_context(prefect_process(away.server.home, away.server.port))
+        up.enter_context(away.worker())
+        script = up.enter_context(
+            background([sys.executable, "obedient.py", "wait"], away.environment, log, away.folder)
+        )
+        worked = away.start("wait")
+        run_id = started(away, script.pid)
+        rid, worked_rid = away.await_code(run_id), away.await_code(worked)
+        time.sleep(4)
         kill_server(away)
         time.sleep(5)
-        if back:
-            with prefect_process(away.server.home, away.server.port):
-                away.let_go(run_id)
-                assert away.await_end(run_id)["state"]["type"] == "COMPLETED"
-        else:
-            away.let_go(run_id)
-            wait_until(lambda: away.local_status(rid) == "Uploaded", "the end of the execution")
-            pid = away.pid(run_id)
-            wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the process", 60)
-        assert away.execution(rid).status == "Uploaded"
-        assert away.begun(run_id) == away.ended(run_id) == [rid]
-
-
-def test_the_server_dies_before_the_code_begins(away: Stage) -> None:
-    """The subflow of the code cannot be made any more: the code runs without it."""
-    with prefect_process(away.server.home, away.server.port):
-        log = away.folder / "early.log"
-        environment = {**away.environment, "STATES_STOP_BEFORE_CODE": "1"}
-        with background([sys.executable, "early.py"], environment, log, _early(away)) as script:
-            wait_until(lambda: "DOWNLOADING" in log.read_text(), "the download")
-            kill_server(away)
-            (away.folder / "early.go").touch()
-            assert script.wait(120) == 0, log.read_text()
+        up.enter_context(prefect_process(away.server.home, away.server.port))
+        for each in (run_id, worked):
+            away.let_go(each)
+        assert script.wait(120) == 0, log.read_text()
+        assert away.run(run_id)["state"]["type"] == "COMPLETED"
+        assert away.await_end(worked)["state"]["type"] == "COMPLETED"
+        assert wait_until(lambda: away.phases(run_id).get("close") == "Completed", "the tasks", 20)
     told = log.read_text()
-    assert "RESULT" in told
-    rid = told.split("RESULT ")[1].split()[0]
-    assert away.execution(rid).status == "Uploaded"
-    assert [line for line in told.splitlines() if "Traceback" in line] == []
+    assert quiet(told), told
+    assert "WARNING" not in told
+    assert {away.execution(each).status for each in (rid, worked_rid)} == {"Uploaded"}
+    assert away.begun(worked) == away.ended(worked) == [worked_rid]
 
 
 def _early(away: Stage) -> Path:

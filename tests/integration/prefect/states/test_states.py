@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
-from tests.integration.prefect.states.stage import Stage
+from tests.integration.prefect.states.stage import MORTAL, POOL, Stage
 from tests.prefect_process import background, wait_until
 
 pytestmark = [pytest.mark.prefect, pytest.mark.slow, pytest.mark.workers]
@@ -324,6 +325,60 @@ def test_a_process_that_is_killed(stage: Stage) -> None:
     assert (first, stage.execution(first).status) == (rid, "Aborted")
     assert stage.execution(first).detail == f"superseded by {second}"
     assert stage.execution(second).status == "Uploaded"
+
+
+@pytest.mark.state("flow completed", "flow crashed", "flow retrying")
+def test_workers_that_are_killed(stage: Stage) -> None:
+    """kill -9 of a worker: its run lives on; where the run is killed as well, the next one of this machine tells it."""
+    with stage.worker(MORTAL) as worker:
+        lives, dies = (stage.start("wait", pool=MORTAL) for _ in range(2))
+        rid, lost = stage.await_code(lives), stage.await_code(dies)
+        worker.kill()
+        worker.wait()
+    os.kill(stage.pid(dies), signal.SIGKILL)
+    late = stage.start("train", pool=MORTAL)
+    # what it prints, and its log lines, are read by nobody
+    stage.let_go(lives)
+    assert stage.await_end(lives)["state"]["type"] == "COMPLETED"
+    assert stage.execution(rid).status == "Uploaded"
+    assert stage.begun(lives) == stage.ended(lives) == [rid]
+    assert stage.run(dies)["state"]["type"] == "RUNNING"
+    assert stage.begun(late) == []
+
+    with stage.worker(MORTAL):
+        assert stage.await_end(late)["state"]["type"] == "COMPLETED"
+        told = stage.await_state(dies, "Crashed")["state"]["message"]
+        assert f"execution {lost} is Running" in told
+        wait_until(lambda: stage.code_runs(dies)[0]["state"]["type"] == "CRASHED", "the run of the code", 20)
+        assert stage.execution(lost).status == "Running"
+        # a new worker does not begin it again by itself
+        assert stage.begun(dies) == [lost]
+        stage.let_go(dies)
+        stage.retry(dies)
+        assert stage.await_end(dies, after=1)["state"]["type"] == "COMPLETED"
+    first, second = stage.begun(dies)
+    assert (first, stage.execution(first).status) == (lost, "Aborted")
+    assert stage.execution(first).detail == f"superseded by {second}"
+    assert stage.execution(second).status == "Uploaded"
+
+
+@pytest.mark.state("flow retrying")
+def test_a_run_whose_deployment_has_changed_since(stage: Stage) -> None:
+    """It failed in its upload; code and parameters are other ones when it is retried: what is left is done."""
+    run_id = stage.start("no-report")
+    assert stage.await_end(run_id)["state"]["type"] == "FAILED"
+    (rid,) = stage.begun(run_id)
+    assert stage.execution(rid).status == "Failed"
+
+    with (stage.folder / "obedient.py").open("a") as stream:
+        stream.write("# another version of the code\n")
+    command = ("--no-prompt", "deploy", "obedient.py:train", "-n", POOL, "-p", POOL, "--version", "2")
+    stage.prefect(*command, "--param", "act=raise")
+    Path((stage.folder / f"{run_id}.report").read_text()).write_text("now it is there")
+    stage.retry(run_id)
+    assert stage.await_end(run_id, after=1)["state"]["type"] == "COMPLETED"
+    assert stage.begun(run_id) == stage.ended(run_id) == [rid]
+    assert stage.execution(rid).status == "Uploaded"
 
 
 @pytest.mark.state("subflow completed")
