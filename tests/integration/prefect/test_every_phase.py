@@ -10,6 +10,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from prefect.flow_engine import run_flow
 from prefect.flows import Flow
 from prefect.states import AwaitingRetry, State
 
-from deriva_ml_prefect import tasks
+from deriva_ml_prefect import decorators, tasks
 from deriva_ml_prefect.blocks import ExecutionConfiguration
 from deriva_ml_prefect.catalog.rows import insert_rows
 from deriva_ml_prefect.decorators import deriva_execution
@@ -30,6 +31,7 @@ from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.phases.close import close_execution
 from deriva_ml_prefect.phases.download import download_inputs
+from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.phases.stage import stage_outputs
 from deriva_ml_prefect.values.status import ExecutionStatus
 from tests.conftest import make_lab_tables
@@ -73,6 +75,7 @@ def machines(
 ) -> Iterator[Machines]:
     monkeypatch.setenv("DERIVA_ML_TIMEOUT", "2")
     monkeypatch.setenv("DERIVA_ML_RETRIES", "0")
+    monkeypatch.setattr(decorators, "UploadOptions", partial(UploadOptions, retry_delay=0.1))
     made = Machines(deriva_home / "embedded", tmp_path, phase_catalog[0], monkeypatch.setenv)
     made.move_to("first")
     yield made

@@ -29,8 +29,12 @@ from tests.prefect_process import PrefectServer, output_of, prefect_process, wai
 
 ROOT = Path(__file__).parents[4]
 POOL = "states"
+"""The pool, and the deployments in it that are as `prefect deploy` makes them: three processes a run."""
+QUICK = "quick"
+"""Deployments in it that name their command, so that no process of Prefect's goes before that of the run. What a worker
+does about the end of a run from outside (it signals, and runs hooks) is to be shown with the others."""
 MORTAL = "mortal"
-"""The pool of workers that a test kills."""
+"""The pool, and the deployment in it, of workers that a test kills."""
 SET_UP = f"""
 from pathlib import Path
 from prefect import flow, get_client
@@ -41,12 +45,16 @@ from deriva_ml_prefect.ml.creation import create_ml_catalog
 create_ml_catalog("embedded", "lab", "lab")
 made = 0
 with get_client(sync_client=True) as client:
-    for pool, names in {{"{POOL}": ("train", "train_again"), "{MORTAL}": ("train",)}}.items():
+    for pool in ("{POOL}", "{MORTAL}"):
         template = ProcessWorker.get_default_base_job_template()
         client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
-        for name in names:
-            source = flow.from_source(str(Path.cwd()), f"obedient.py:{{name}}")
-            source.deploy(pool, work_pool_name=pool, print_next_steps=False, ignore_warnings=True)
+    for name in ("train", "train_again"):
+        source = flow.from_source(str(Path.cwd()), f"obedient.py:{{name}}")
+        for pool, deployment in (("{POOL}", "{POOL}"), ("{POOL}", "{QUICK}"), ("{MORTAL}", "{MORTAL}")):
+            variables = {{"command": "python -m prefect.engine"}} if deployment == "{QUICK}" else {{}}
+            source.deploy(
+                deployment, work_pool_name=pool, job_variables=variables, print_next_steps=False, ignore_warnings=True
+            )
             made += 1
 print(made)
 """
@@ -79,9 +87,9 @@ class Stage:
 
     # what a person does
 
-    def start(self, act: str, flow: str = "obedient", pool: str = POOL) -> str:
-        """A new run of a flow's deployment in a pool; its id."""
-        chosen = {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [pool]}}}
+    def start(self, act: str, flow: str = "obedient", deployment: str = QUICK) -> str:
+        """A new run of a flow's deployment; its id."""
+        chosen = {"flows": {"name": {"any_": [flow]}}, "deployments": {"name": {"any_": [deployment]}}}
         (found,) = self.server.ask("/deployments/filter", chosen)
         run = self.server.ask(f"/deployments/{found['id']}/create_flow_run", {"parameters": {"act": act}})
         return str(run["id"])
@@ -288,7 +296,7 @@ def whole_stage(folder: Path, *, port: int | None = None) -> Iterator[Stage]:
     try:
         with prefect_process(folder / "prefect", port) as server:
             stage = Stage(server, home, work)
-            assert stage.python(SET_UP) == 3
+            assert stage.python(SET_UP) == 6
             yield stage
     finally:
         end_embedded(home)

@@ -26,7 +26,7 @@ def at(state: dict[str, str]) -> datetime:
 @pytest.mark.state("phase pending", "phase running", "phase completed")
 @pytest.mark.state("subflow pending", "subflow running", "subflow completed")
 def test_a_run_from_its_beginning_to_its_end(stage: Stage) -> None:
-    run_id = stage.start("wait")
+    run_id = stage.start("wait", deployment=POOL)
     assert stage.executions_of(run_id) == []
     rid = stage.await_code(run_id)
     assert stage.execution(rid).status == "Running"
@@ -199,7 +199,7 @@ def test_what_prefect_does_not_suspend_says_what_to_call(stage: Stage) -> None:
 
 @pytest.mark.state("flow cancelling", "flow cancelled", "phase cancelling", "subflow cancelling", "subflow cancelled")
 def test_cancelled_before_the_upload(stage: Stage) -> None:
-    run_id = stage.start("wait")
+    run_id = stage.start("wait", deployment=POOL)
     rid = stage.await_code(run_id)
     stage.cancel(run_id)
     # it is left as it is until the signal, or the next phase, reaches the code
@@ -221,7 +221,7 @@ def test_cancelled_before_the_upload(stage: Stage) -> None:
 
 @pytest.mark.state("phase cancelled")
 def test_cancelled_in_the_upload(stage: Stage) -> None:
-    run_id = stage.start("large")
+    run_id = stage.start("large", deployment=POOL)
     rid = stage.await_code(run_id)
     stage.let_go(run_id)
     wait_until(lambda: stage.local_status(rid) == "Pending_Upload", "the upload", 60)
@@ -296,7 +296,7 @@ def test_a_run_that_a_machine_takes_for_crashed_goes_on(stage: Stage) -> None:
 @pytest.mark.state("flow crashed", "phase crashed", "subflow crashed")
 @pytest.mark.parametrize("act", ["SIGTERM", "exit-3"])
 def test_a_process_that_can_still_say_how_it_ends(stage: Stage, act: str) -> None:
-    run_id = stage.start("exit-3" if act == "exit-3" else "wait")
+    run_id = stage.start("exit-3" if act == "exit-3" else "wait", deployment=POOL)
     rid = stage.await_code(run_id)
     if act == "SIGTERM":
         os.kill(stage.pid(run_id), signal.SIGTERM)
@@ -310,7 +310,7 @@ def test_a_process_that_can_still_say_how_it_ends(stage: Stage, act: str) -> Non
 
 @pytest.mark.state("flow crashed", "phase crashed", "subflow crashed")
 def test_a_process_that_is_killed(stage: Stage) -> None:
-    run_id = stage.start("kill")
+    run_id = stage.start("kill", deployment=POOL)
     rid = stage.await_code(run_id)
     assert stage.await_end(run_id)["state"]["type"] == "CRASHED"
     seen = stage.await_detail(rid, "owner lost at")
@@ -331,12 +331,12 @@ def test_a_process_that_is_killed(stage: Stage) -> None:
 def test_workers_that_are_killed(stage: Stage) -> None:
     """kill -9 of a worker: its run lives on; where the run is killed as well, the next one of this machine tells it."""
     with stage.worker(MORTAL) as worker:
-        lives, dies = (stage.start("wait", pool=MORTAL) for _ in range(2))
+        lives, dies = (stage.start("wait", deployment=MORTAL) for _ in range(2))
         rid, lost = stage.await_code(lives), stage.await_code(dies)
         worker.kill()
         worker.wait()
     os.kill(stage.pid(dies), signal.SIGKILL)
-    late = stage.start("train", pool=MORTAL)
+    late = stage.start("train", deployment=MORTAL)
     # what it prints, and its log lines, are read by nobody
     stage.let_go(lives)
     assert stage.await_end(lives)["state"]["type"] == "COMPLETED"
@@ -365,7 +365,7 @@ def test_workers_that_are_killed(stage: Stage) -> None:
 @pytest.mark.state("flow retrying")
 def test_a_run_whose_deployment_has_changed_since(stage: Stage) -> None:
     """It failed in its upload; code and parameters are other ones when it is retried: what is left is done."""
-    run_id = stage.start("no-report")
+    run_id = stage.start("no-report", deployment=POOL)
     assert stage.await_end(run_id)["state"]["type"] == "FAILED"
     (rid,) = stage.begun(run_id)
     assert stage.execution(rid).status == "Failed"
@@ -429,7 +429,7 @@ def test_a_script_is_not_suspended_since_nobody_could_start_it_again(stage: Stag
 @pytest.mark.parametrize("how", ["killed", "cancelled"])
 def test_what_a_hook_could_not_tell_is_told_by_the_next_look(stage: Stage, how: str) -> None:
     """The catalog is away while the hook runs: it gives up in time, and its write waits in the journal."""
-    run_id = stage.start("wait")
+    run_id = stage.start("wait", deployment=POOL)
     rid = stage.await_code(run_id)
     stage.signal_catalog(signal.SIGSTOP)
     try:
