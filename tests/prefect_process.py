@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -85,9 +87,40 @@ def prefect_process(home: Path, port: int | None = None, **changed: str) -> Iter
     """Start a server, wait until it answers, and end it after the block."""
     server = PrefectServer(home, port or free_port())
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(server.port)]
+    fresh = not (home / "prefect.db").exists()
+    if fresh:
+        give_database(home)
     with background(command, {**server.environment, **changed}, home / "server.log") as process:
         wait_until(lambda: _answers(server, process), f"the Prefect server, see {home / 'server.log'}")
+        if fresh:
+            _keep_database(home)
         yield server
+
+
+def give_database(home: Path) -> None:
+    """Put an empty database of a server of this test run in a new home: to make one takes as long as to start one."""
+    kept = _kept_database(home)
+    if kept is not None and kept.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copy(kept, home / "prefect.db")
+
+
+def _keep_database(home: Path) -> None:
+    """Keep that of a server that has just begun for those that come after it."""
+    kept = _kept_database(home)
+    if kept is None or kept.exists():
+        return
+    made = kept.with_name(f"{kept.name}.{os.getpid()}")
+    source, copy = sqlite3.connect(home / "prefect.db"), sqlite3.connect(made)
+    with contextlib.closing(source), contextlib.closing(copy):
+        source.backup(copy)
+    made.replace(kept)
+
+
+def _kept_database(home: Path) -> Path | None:
+    """Where it is kept: in the folder of the test run, which all of its processes share."""
+    runs = [parent for parent in home.absolute().parents if parent.name.startswith("pytest-")]
+    return runs[0] / "prefect.db" if runs and not runs[0].name.startswith("pytest-of-") else None
 
 
 @contextlib.contextmanager
@@ -95,16 +128,24 @@ def worker_process(server: PrefectServer, pool: str, folder: Path, **changed: st
     """Start a worker in a folder, wait until it has started, and end it after the block."""
     log = server.home / f"worker-{pool}.log"
     command = ["prefect", "worker", "start", "--pool", pool, "--type", "process"]
-    with background(command, {**server.environment, **changed}, log, folder) as process:
+    with background(command, {**server.environment, **changed}, log, folder, patience=3) as process:
         wait_until(lambda: "started" in log.read_text(), f"the worker, see {log}")
         yield process
+        # one that is asked to end while a run of its comes to its own end never does
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: not _children(process.pid), "the ends of its runs", 10)
 
 
 @contextlib.contextmanager
 def background(
-    command: list[str], environment: Mapping[str, str], log: Path, folder: Path | None = None
+    command: list[str],
+    environment: Mapping[str, str],
+    log: Path,
+    folder: Path | None = None,
+    *,
+    patience: float = 30,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A command as a process of its own, ended in good order after the block."""
+    """A command as a process of its own, ended in good order after the block, or by force `patience` seconds later."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
         process = subprocess.Popen(command, env=dict(environment), cwd=folder, stdout=stream, stderr=subprocess.STDOUT)
@@ -113,10 +154,16 @@ def background(
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(30)
+            process.wait(patience)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _children(pid: int) -> list[int]:
+    """Processes that a process has begun and that have not ended."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in listed.read_text().split()] if listed.exists() else []
 
 
 def output_of(command: list[str], environment: Mapping[str, str], folder: Path) -> str:
