@@ -108,6 +108,20 @@ def pages(journal: Journal, rid: RID, *, unsent: bool = False, size: int = 2_000
         after = page[-1].key
 
 
+def rids_by_path(journal: Journal, rid: RID) -> dict[str, RID]:
+    """RIDs of the rows of files that are in the catalog, by where a file lies, and by the file that it was made from.
+
+    A source that is also a path of a registered file means that file.
+    """
+    found: dict[str, RID] = {}
+    by_source: dict[str, RID] = {}
+    for path, source, row in journal.rows("select_rids_of_uploaded_assets", execution_rid=rid):
+        found[path] = row
+        if source:
+            by_source.setdefault(source, row)
+    return by_source | found
+
+
 def unsent_keys(journal: Journal, rid: RID) -> list[str]:
     """Keys of the files that are not in the catalog."""
     return [str(row[0]) for row in journal.rows("select_keys_of_unsent_assets", execution_rid=rid)]

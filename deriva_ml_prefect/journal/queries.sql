@@ -119,6 +119,11 @@ SELECT * FROM execution_state__assets WHERE execution_rid = :execution_rid AND k
 -- All registered files of an execution, by key.
 SELECT * FROM execution_state__assets WHERE execution_rid = :execution_rid ORDER BY key;
 
+-- name: select_rids_of_uploaded_assets
+-- Where the files that are in the catalog lie, what they were made from, and the RIDs of their rows.
+SELECT path, source, rid FROM execution_state__assets
+WHERE execution_rid = :execution_rid AND rid IS NOT NULL ORDER BY key;
+
 -- name: select_unsent_assets
 -- Those that are not in the catalog yet.
 SELECT * FROM execution_state__assets WHERE execution_rid = :execution_rid AND status <> 'uploaded' ORDER BY key;

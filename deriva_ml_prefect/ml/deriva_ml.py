@@ -351,7 +351,8 @@ class DerivaML(KnowsAbsent):
         Uncommitted changes are warned of, unless `DERIVA_ML_ALLOW_DIRTY` is true.
         """
         given = [workflow_type] if isinstance(workflow_type, str) else list(workflow_type)
-        types = vocabulary.term_names(self._catalog, MLVocab.workflow_type, given)
+        names = vocabulary.own_names(self._catalog, MLVocab.workflow_type, given)
+        types = list(dict.fromkeys(names[term] for term in given))
         return _identify(Workflow(name=name, workflow_type=types, description=description), function)
 
     def add_workflow(self, workflow: Workflow) -> str:

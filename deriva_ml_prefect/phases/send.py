@@ -167,11 +167,14 @@ def _send_feature_rows(context: Context, planned: Planned, options: UploadOption
         journal, context.rid, payload["feature_table"], payload["first"], payload["last"]
     )
     asset_columns = [column.name for column in feature.columns if column.kind == "asset"]
-    by_path = _uploaded_by_path(context) if asset_columns else {}
+    by_path = journal_files.rids_by_path(journal, context.rid) if asset_columns else {}
     for row in rows if asset_columns else ():
         for column in asset_columns:
-            row[column] = by_path.get(row.get(column), row.get(column))
-            if row[column] is not None and not is_rid(row[column]):
+            given = row.setdefault(column, None)
+            if given is None:
+                continue
+            row[column] = by_path.get(given, given)
+            if not is_rid(row[column]):
                 raise DerivaMLValidationError(
                     f"Feature {feature.name} of {row[feature.target_column]}: {column} is {row[column]}, which is no "
                     "registered output of this execution, and no RID. Register the file with asset_file_path(), or "
@@ -192,17 +195,6 @@ def _name_terms(catalog: Catalog, feature: FeatureDefinition, rows: list[dict[st
             for row in rows:
                 if row.get(column.name):
                     row[column.name] = names[row[column.name]]
-
-
-def _uploaded_by_path(context: Context) -> dict[object, str]:
-    """Path of a staged file, and of the file it was made from → RID of its asset row."""
-    found: dict[object, str] = {}
-    for file in journal_files.list_files(journal_of(context), context.rid):
-        if file.rid:
-            found[str(file.path)] = file.rid
-            if file.source:
-                found.setdefault(str(file.source), file.rid)
-    return found
 
 
 _SENDERS: dict[str, Callable[[Context, Planned, UploadOptions, Told], Mapping[str, Any]]] = {

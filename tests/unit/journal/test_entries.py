@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -203,3 +204,25 @@ def test_manifest_appended_is_the_manifest_rewritten(tmp_path: Path, entries: di
     assert (tmp_path / manifest.FILE_NAME).read_bytes() == appended
     document = manifest.read_manifest(tmp_path)
     assert (document["version"], document["execution_rid"]) == (2, "1-A")
+
+
+def test_rids_are_found_by_path_and_by_source(journal: Journal) -> None:
+    made = {
+        "a.png": staged("a.png"),
+        "b.png": replace(staged("b.png"), source=Path("/data/b.png")),
+        # its source is where another registered file lies: that path means the other
+        "c.png": replace(staged("c.png"), source=Path("/staged/a.png")),
+        "d.png": replace(staged("d.png"), source=Path("/data/b.png")),
+        "waits.png": staged("waits.png"),
+    }
+    for file in made.values():
+        files.add_file(journal, "1-A", file)
+    rids = {f"Image/{name}.png": ("/hatrac/x", f"9-{name.upper()}") for name in "abcd"}
+    files.mark_uploaded(journal, "1-A", rids)
+    assert files.rids_by_path(journal, "1-A") == {
+        "/staged/a.png": "9-A",
+        "/staged/b.png": "9-B",
+        "/staged/c.png": "9-C",
+        "/staged/d.png": "9-D",
+        "/data/b.png": "9-B",
+    }
