@@ -14,7 +14,7 @@ from deriva_ml_prefect.catalog.embedded_server import find_or_start, stored_toke
 from deriva_ml_prefect.catalog.schema import Schema, read_schema
 from deriva_ml_prefect.catalog.urls import quote
 from deriva_ml_prefect.config.settings import Settings, load_settings
-from deriva_ml_prefect.exceptions import DerivaMLAuthenticationError
+from deriva_ml_prefect.exceptions import DerivaMLAuthenticationError, DerivaMLNotFoundError
 from deriva_ml_prefect.transfer.client import HttpClient
 from deriva_ml_prefect.transfer.credential import Credential, Find
 from deriva_ml_prefect.values.address import EMBEDDED, Address
@@ -100,7 +100,13 @@ class Catalog:
             self._facts.clear()
 
     def _fetch_model(self) -> dict[str, Any]:
-        document: dict[str, Any] = self.client.request("GET", self.path("schema"), want_json=True).json()
+        try:
+            document: dict[str, Any] = self.client.request("GET", self.path("schema"), want_json=True).json()
+        except DerivaMLNotFoundError as error:
+            raise DerivaMLNotFoundError(
+                f"{self.address} does not exist: {error} Check the host and the number or alias of the catalog; "
+                "create_ml_catalog makes a new one."
+            ) from error
         return document
 
     def _deriva_catalog(self, credential: Mapping[str, str]) -> Any:
