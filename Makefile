@@ -31,6 +31,7 @@ check: $(STAMP)  ## format, lint, strict types, import contract
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	cd compat && $(abspath $(BIN))/mypy --strict --cache-dir ../.mypy_cache deriva_ml
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.spec.table --check
 	$(BIN)/python -m tests.spec.states --check

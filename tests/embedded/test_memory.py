@@ -13,8 +13,8 @@ from deriva.core.ermrest_model import Column, Key, Table, builtin_types
 
 JSON, CSV = "application/json", "text/csv"
 MEGABYTE = 1024 * 1024
-ROWS = 60_000
-TEXT = 1500
+ROWS = 20_000
+TEXT = 4500
 BOUND = 64 * MEGABYTE
 """The rows alone are 90 MB."""
 

@@ -49,7 +49,9 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 
 def test_an_unknown_catalog(settings: Settings) -> None:
-    with pytest.raises(DerivaMLNotFoundError, match=r"embedded/9999 does not exist: .* create_ml_catalog makes a new one"):
+    with pytest.raises(
+        DerivaMLNotFoundError, match=r"embedded/9999 does not exist: .* create_ml_catalog makes a new one"
+    ):
         _ = open_catalog(Address("embedded", "9999"), settings=settings).model
 
 

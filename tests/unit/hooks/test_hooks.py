@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Crashed
 
 from deriva_ml_prefect import hooks
@@ -25,8 +26,9 @@ def fire(found: Any, kind: str = "on_crashed") -> None:
 
 def test_run_that_began_no_execution_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DERIVA_ML_HOME", str(tmp_path))
-    for kind in hooks.ENDINGS:
-        fire(lambda: DerivaCatalog(hostname="www.example.org", catalog_id="1"), kind)
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+        for kind in hooks.ENDINGS:
+            fire(lambda: DerivaCatalog(hostname="www.example.org", catalog_id="1"), kind)
     assert list(tmp_path.iterdir()) == []
 
 
