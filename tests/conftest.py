@@ -23,6 +23,7 @@ from deriva_ml_prefect.ml.creation import create_ml_catalog
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from tests import scheduling
+from tests.prefect_process import shared_database
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -98,9 +99,14 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         for name, value in names.items():
             patch.setenv(name, value)
         from prefect.settings import PREFECT_API_URL
-        from prefect.testing.utilities import prefect_test_harness
+        from prefect.testing import utilities
 
-        with prefect_test_harness(server_startup_timeout=90):
+        # the folder that the harness makes for its database is one in which there is a database
+        folder = tmp_path_factory.mktemp("prefect-database")
+        patch.setattr(utilities, "mkdtemp", lambda: str(folder))
+        with contextlib.ExitStack() as started:
+            with shared_database(folder / "prefect-test.db"):
+                started.enter_context(utilities.prefect_test_harness(server_startup_timeout=90))
             yield str(PREFECT_API_URL.value())
 
 

@@ -87,40 +87,33 @@ def prefect_process(home: Path, port: int | None = None, **changed: str) -> Iter
     """Start a server, wait until it answers, and end it after the block."""
     server = PrefectServer(home, port or free_port())
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(server.port)]
-    fresh = not (home / "prefect.db").exists()
-    if fresh:
-        give_database(home)
-    with background(command, {**server.environment, **changed}, home / "server.log") as process:
-        wait_until(lambda: _answers(server, process), f"the Prefect server, see {home / 'server.log'}")
-        if fresh:
-            _keep_database(home)
+    with contextlib.ExitStack() as started:
+        with shared_database(home / "prefect.db"):
+            running = background(command, {**server.environment, **changed}, home / "server.log")
+            process = started.enter_context(running)
+            wait_until(lambda: _answers(server, process), f"the Prefect server, see {home / 'server.log'}")
         yield server
 
 
-def give_database(home: Path) -> None:
-    """Put an empty database of a server of this test run in a new home: to make one takes as long as to start one."""
-    kept = _kept_database(home)
-    if kept is not None and kept.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        shutil.copy(kept, home / "prefect.db")
+@contextlib.contextmanager
+def shared_database(path: Path) -> Iterator[None]:
+    """For a server that begins in the block: an empty database that another one of this test run has made.
 
-
-def _keep_database(home: Path) -> None:
-    """Keep that of a server that has just begun for those that come after it."""
-    kept = _kept_database(home)
-    if kept is None or kept.exists():
-        return
-    made = kept.with_name(f"{kept.name}.{os.getpid()}")
-    source, copy = sqlite3.connect(home / "prefect.db"), sqlite3.connect(made)
-    with contextlib.closing(source), contextlib.closing(copy):
-        source.backup(copy)
-    made.replace(kept)
-
-
-def _kept_database(home: Path) -> Path | None:
-    """Where it is kept: in the folder of the test run, which all of its processes share."""
-    runs = [parent for parent in home.absolute().parents if parent.name.startswith("pytest-")]
-    return runs[0] / "prefect.db" if runs and not runs[0].name.startswith("pytest-of-") else None
+    To make one takes as long as to start the server. Where there is none yet, what it makes is kept for others.
+    """
+    runs = [parent for parent in path.absolute().parents if parent.name.startswith("pytest-")]
+    kept = runs[0] / "prefect.db" if runs and not runs[0].name.startswith("pytest-of-") else None
+    fresh = not path.exists()
+    if fresh and kept is not None and kept.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(kept, path)
+    yield
+    if fresh and kept is not None and not kept.exists() and path.exists():
+        made = kept.with_name(f"{kept.name}.{os.getpid()}")
+        source, copy = sqlite3.connect(path), sqlite3.connect(made)
+        with contextlib.closing(source), contextlib.closing(copy):
+            source.backup(copy)
+        made.replace(kept)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from prefect import get_client
+from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_LEVEL, temporary_settings
+from prefect.states import AwaitingRetry
 
 from deriva_ml_prefect.blocks import ExecutionConfiguration
 from deriva_ml_prefect.catalog.connection import catalog_for
@@ -32,6 +35,7 @@ from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.questions.flow_runs import executions_of_flow_run
 from deriva_ml_prefect.values.progress import UploadProgress
 from deriva_ml_prefect.values.status import ExecutionStatus
+from deriva_ml_prefect.watching import watch
 from deriva_ml_prefect.watching.transfers import Transfers, read_transfers
 from tests.prefect_process import PrefectServer, prefect_process, wait_until
 
@@ -115,7 +119,9 @@ def test_a_finished_execution_is_shown_whole(ml: DerivaML, server: PrefectServer
     }
 
 
-def test_inputs_are_in_the_table_and_the_events(ml: DerivaML, server: PrefectServer, dataset: tuple[str, str]) -> None:
+def test_inputs_are_in_the_table_and_the_events(
+    ml: DerivaML, server: PrefectServer, dataset: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[str] = []
 
     @deriva_execution(catalog=str(ml.address), workflow_type="Training", name=named())
@@ -145,6 +151,17 @@ def test_inputs_are_in_the_table_and_the_events(ml: DerivaML, server: PrefectSer
         assert related["catalog"] == f"deriva-ml.catalog.{catalog}"
     last = {r["prefect.resource.role"]: r["prefect.resource.id"] for r in events[-1]["related"]}
     assert last["input-dataset"] == f"deriva-ml.dataset.{catalog}.{dataset[0]}"
+
+    # when the run is started again, what Prefect has is not sent a second time
+    sent: list[str] = []
+    monkeypatch.setattr(watch, "emit_status", lambda summary, step, number: sent.append(step.status))
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run["id"], AwaitingRetry(), force=True)
+        again = client.read_flow_run(run["id"])
+    state: Any = run_flow(train, flow_run=again, parameters={}, return_type="state")
+    assert state.is_completed()
+    await_told(rid)
+    assert (seen, sent) == ([rid], [])
 
 
 def test_downloads_and_uploads_are_told_while_they_go_on(ml: DerivaML, dataset: tuple[str, str]) -> None:
