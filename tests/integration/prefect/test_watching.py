@@ -50,7 +50,7 @@ def server(prefect_server: str, tmp_path: Path) -> PrefectServer:
 
 
 def run_of(server: PrefectServer, rid: str) -> dict[str, Any]:
-    (run,) = wait_until(lambda: server.flow_runs(tags={"all_": [f"execution:{rid}"]}), "the flow run", 30)
+    (run,) = wait_until(lambda: server.flow_runs(tags={"all_": [f"execution:{rid}"]}), "the flow run")
     return dict(run)
 
 
@@ -137,7 +137,7 @@ def test_inputs_are_in_the_table_and_the_events(
     assert (read["Kind"], read["RID"], read["Name"]) == ("Dataset", dataset[0], f"version {dataset[1]}")
 
     catalog = f"{ml.address.hostname}.{ml.address.catalog_id}"
-    events = wait_until(lambda: _all_events(server, f"deriva-ml.execution.{catalog}.{rid}"), "the events", 30)
+    events = wait_until(lambda: _all_events(server, f"deriva-ml.execution.{catalog}.{rid}"), "the events")
     assert [event["event"].rpartition(".")[2] for event in events] == [
         "created",
         "running",
@@ -215,7 +215,7 @@ def test_metrics_are_seen_within_seconds_while_the_code_runs(ml: DerivaML, serve
         for name in ("first_part", "second_part"):
             execution.log_metrics({name: 1.0}, step=1)
             began = time.monotonic()
-            wait_until(lambda: name in _picture(server, rid), f"{name} in Prefect", 30)  # noqa: B023
+            wait_until(lambda: name in _picture(server, rid), f"{name} in Prefect")  # noqa: B023
             pictures.append(f"{name} after {time.monotonic() - began:.1f} s")
             # bounded rate: a second look, and the request itself, on a busy machine
             assert time.monotonic() - began < 10
@@ -248,7 +248,7 @@ def test_lines_of_the_users_own_logger_reach_the_run(ml: DerivaML, server: Prefe
     with temporary_settings({PREFECT_LOGGING_LEVEL: "INFO"}):
         train()
     assert (logger.level, list(logging.getLogger("tests").handlers), logging.getLogger("tests").level) == before
-    found = wait_until(lambda: _lines(server, text), "the log lines", 30)
+    found = wait_until(lambda: _lines(server, text), "the log lines")
     assert sorted(line["message"] for line in found) == [f"{text} from a thread", f"{text} from the code"]
     assert {line["name"] for line in found} == {__name__}
     own = {line["flow_run_id"] for line in found if "thread" in line["message"]}
@@ -274,7 +274,7 @@ def test_secrets_in_lines_of_own_loggers_stay_here(
         logger.error("%s without", text)
 
     train()
-    found = wait_until(lambda: _lines(server, text), "the log lines", 30)
+    found = wait_until(lambda: _lines(server, text), "the log lines")
     assert secret not in json.dumps(found)
 
 
@@ -306,7 +306,7 @@ def test_loggers_that_are_named_in_prefects_setting_reach_the_run_once(
         command, env=variables, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    found = wait_until(lambda: _lines(server, text), "the log lines", 30)
+    found = wait_until(lambda: _lines(server, text), "the log lines")
     assert sorted(line["name"] for line in found) == ["__main__", "lab.instruments"]
 
 
@@ -477,7 +477,6 @@ def test_a_script_that_ends_at_once_has_told_everything(ml: DerivaML, server: Pr
             if e["resource"]["prefect.resource.id"].endswith(f".{rid}") and e["event"].endswith(".uploaded")
         ],
         "the last event",
-        30,
     )
     assert len(found) == 1
 

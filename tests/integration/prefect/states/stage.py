@@ -151,6 +151,16 @@ class Stage:
         found: dict[str, Any] = self._wait(ended, run_id, "the end")
         return found
 
+    def await_report(self, run_id: str) -> None:
+        """Wait until the worker has done with a run whose process was killed.
+
+        It says Crashed twice, before the hooks and after them, and the second time over whatever the state is then: a
+        retry that is asked for in between is lost.
+        """
+        log = self.server.home / f"worker-{POOL}.log"
+        said = f"'{run_id}' as crashed: Flow run infrastructure exited"
+        self._wait(lambda: said in log.read_text(), run_id, "the worker's last word")
+
     def await_state(self, run_id: str, *names: str) -> dict[str, Any]:
         """The flow run when its state has one of these names."""
 

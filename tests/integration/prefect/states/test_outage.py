@@ -34,7 +34,7 @@ def kill_server(stage: Stage) -> None:
     ).stdout
     (pid,) = {part.partition("pid=")[2].partition(",")[0] for part in listening.split("(") if "pid=" in part}
     os.kill(int(pid), signal.SIGKILL)
-    wait_until(lambda: not _answers(stage), "the end of the server", 20)
+    wait_until(lambda: not _answers(stage), "the end of the server")
 
 
 def _answers(stage: Stage) -> bool:
@@ -126,7 +126,7 @@ def test_everything_tells_a_server_that_is_back_before_its_end(away: Stage) -> N
         assert script.wait(120) == 0, log.read_text()
         assert away.run(run_id)["state"]["type"] == "COMPLETED"
         assert away.await_end(worked)["state"]["type"] == "COMPLETED"
-        assert wait_until(lambda: away.phases(run_id).get("close") == "Completed", "the tasks", 20)
+        assert wait_until(lambda: away.phases(run_id).get("close") == "Completed", "the tasks")
     told = log.read_text()
     assert quiet(told), told
     assert "WARNING" not in told
