@@ -21,7 +21,7 @@ from .running import Running, RunningHashes
 
 INCOMING = "incoming"
 PIECE = 1024 * 1024
-SYNC_EVERY = 16 * 1024 * 1024
+SYNC_EVERY = 4 * 1024 * 1024
 """The disk begins to write after so many bytes, while the rest is still arriving."""
 SIDE_BY_SIDE = 64 * 1024
 """Pieces at least this large are hashed by two threads at once."""
