@@ -7,6 +7,7 @@ import http.client
 import io
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ ROWS = 100_000
 COLUMNS = ("Name", "Group", "Value", "Count", "Flag", "Note")
 TYPES = ("text", "text", "float8", "int4", "boolean", "markdown")
 SYSTEM = ("RID", "RCT", "RMT", "RCB", "RMB")
+KEPT_SECONDS = 30.0
 
 
 @dataclass
@@ -33,13 +35,18 @@ class Client:
 
     connection: http.client.HTTPConnection
     token: str
+    used: float = 0.0
+    """Monotonic time of the last request: the server ends a connection on which nothing is asked for long."""
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> bytes:
         """The answer's body. RuntimeError for an answer that is an error."""
         headers = {"authorization": f"Bearer {self.token}", **{k.replace("_", "-"): v for k, v in headers.items()}}
+        if time.monotonic() - self.used > KEPT_SECONDS:
+            self.connection.close()
         self.connection.request(method, path, body, headers)
         answer = self.connection.getresponse()
         content = answer.read()
+        self.used = time.monotonic()
         if answer.status >= 400:
             raise RuntimeError(f"{method} {path:.200} was answered {answer.status}: {content[:300]!r}")
         return content
