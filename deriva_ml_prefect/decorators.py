@@ -363,8 +363,8 @@ def _named(error: BaseException) -> DerivaMLException | None:
     if isinstance(error, RuntimeError) and str(error).startswith("Cannot suspend "):
         return DerivaMLConfigurationError(
             "The code of an execution is a subflow, and Prefect suspends whole runs: call "
-            "suspend_flow_run(flow_run_id=prefect.runtime.flow_run.root_flow_run_id). The run is left at the code's "
-            "next task, or at its end."
+            "suspend_flow_run(flow_run_id=UUID(prefect.runtime.flow_run.root_flow_run_id)). The run is left at the "
+            "code's next task, or at its end."
         )
     return None
 

@@ -45,6 +45,9 @@ def interrupt(context: Context, why: Interruption) -> None:
         match why:
             case _ if entry.status in (_S.Uploaded, _S.Aborted):
                 pass
+            case ExecutionSuspended() if entry.status is _S.Failed:
+                # code that failed before it was left is not suspended: its error is what is to be seen
+                pass
             case ExecutionSuspended():
                 executions.merge_facts(journal_of(context), context.rid, {"suspended": now(), "paused": None})
                 advance(context, entry.status, f"suspended at {now()}: {why}", patient=True)

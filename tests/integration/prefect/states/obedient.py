@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from uuid import UUID
 
 from prefect import runtime, task
 from prefect.flow_runs import pause_flow_run, suspend_flow_run
@@ -44,7 +45,7 @@ def act_out(execution: Execution, act: str) -> str:
         case "pause":
             pause_flow_run(timeout=300, poll_interval=1)
         case "suspend" if times == 1:
-            suspend_flow_run(flow_run_id=runtime.flow_run.root_flow_run_id)
+            suspend_flow_run(flow_run_id=UUID(runtime.flow_run.root_flow_run_id))
             step()
             raise AssertionError("the task was not to begin")
         case "suspend-wrongly":

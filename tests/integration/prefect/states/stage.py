@@ -157,9 +157,10 @@ class Stage:
         It says Crashed twice, before the hooks and after them, and the second time over whatever the state is then: a
         retry that is asked for in between is lost.
         """
-        log = self.server.home / f"worker-{POOL}.log"
-        said = f"'{run_id}' as crashed: Flow run infrastructure exited"
-        self._wait(lambda: said in log.read_text(), run_id, "the worker's last word")
+        of_run = {"id": [f"prefect.flow-run.{run_id}"]}
+        asked = {"filter": {"event": {"name": ["prefect.worker.executed-flow-run"]}, "related": of_run}}
+        told = lambda: self.server.ask("/events/filter", asked)["events"]  # noqa: E731
+        self._wait(told, run_id, "the worker's last word")
 
     def await_state(self, run_id: str, *names: str) -> dict[str, Any]:
         """The flow run when its state has one of these names."""
@@ -214,6 +215,12 @@ class Stage:
 
     def local_status(self, rid: str) -> str:
         return self.history(rid)[-1][0]
+
+    def unsent(self, rid: str) -> int:
+        """Steps of the status that the journal has, and that the catalog has not confirmed."""
+        with contextlib.closing(sqlite3.connect(self.journal)) as connection:
+            query = "SELECT count(*) FROM execution_state__status_history WHERE execution_rid = ? AND NOT sent"
+            return int(connection.execute(query, (rid,)).fetchone()[0])
 
     def detail_here(self, rid: str) -> str:
         """Status_Detail as the journal has it."""
