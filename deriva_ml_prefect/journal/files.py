@@ -122,6 +122,11 @@ def rids_by_path(journal: Journal, rid: RID) -> dict[str, RID]:
     return by_source | found
 
 
+def sources(journal: Journal, rid: RID) -> list[str]:
+    """The files that registered ones were made from; those that are written to their staged path have none."""
+    return [str(row[0]) for row in journal.rows("select_sources_of_assets", execution_rid=rid)]
+
+
 def unsent_keys(journal: Journal, rid: RID) -> list[str]:
     """Keys of the files that are not in the catalog."""
     return [str(row[0]) for row in journal.rows("select_keys_of_unsent_assets", execution_rid=rid)]
@@ -152,6 +157,11 @@ def measure_waiting(journal: Journal, rid: RID) -> Waiting:
     """How much is sealed and not in the catalog."""
     row = journal.row("measure_waiting_assets", execution_rid=rid)
     return Waiting(*row) if row else Waiting(0, 0, 0, 0)
+
+
+def count_files(journal: Journal, rid: RID) -> int:
+    row = journal.row("count_assets", execution_rid=rid)
+    return int(row[0]) if row else 0
 
 
 def count_unsent(journal: Journal, rid: RID) -> int:

@@ -1,10 +1,10 @@
 """`asset-manifest.json`: the registered files of one execution as a JSON document, a mirror of the journal.
 
 The document is `{"version": 2, "execution_rid": …, "assets": {key: {…}}}`, each asset on a line of its own. A new
-entry is put in place of the closing line by one write, so that registering costs the same however many there are; a
-changed entry rewrites the document under a temporary name. What is written here outlives the process. The journal is
-the truth and is on the disk before: a document that a loss of power has torn, or that lacks the last entries, is made
-anew from it when the execution is resumed.
+entry is put in place of the closing line by one write, so that registering costs the same however many there are. So
+is a changed one: of two lines with one key the later holds, as JSON is commonly read, until `settle` leaves one. What
+is written here outlives the process. The journal is the truth and is on the disk before: a document that a loss of
+power has torn, or that lacks the last entries, is made anew from it when the execution is resumed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _END = b"\n}}\n"
 
 @naming_disk_errors()
 def append_entry(folder: Path, rid: RID, file: StagedFile) -> None:
-    """Add an entry for a newly registered file. The document must exist or have no entries yet."""
+    """Add an entry for a file that was registered or changed. The document must exist or have no entries yet."""
     path = folder / FILE_NAME
     if not path.exists():
         rewrite(folder, rid, [file])
@@ -46,11 +46,12 @@ def rewrite(folder: Path, rid: RID, files: Iterable[StagedFile]) -> None:
     """Write the whole document anew."""
     make_folder(folder)
     head = json.dumps({"version": 2, "execution_rid": rid})[:-1] + ', "assets": {'
-    lines = ",\n".join(_line(file) for file in files)
-    text = head + ("\n" + lines if lines else "") + _END.decode()
     temporary = folder / f"{FILE_NAME}.tmp"
     with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
+        stream.write(head)
+        for number, file in enumerate(files):
+            stream.write((",\n" if number else "\n") + _line(file))
+        stream.write(_END.decode())
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(folder / FILE_NAME)
@@ -62,15 +63,22 @@ def rewrite(folder: Path, rid: RID, files: Iterable[StagedFile]) -> None:
 
 
 @naming_disk_errors()
-def sync(folder: Path) -> None:
-    """Have on the disk what was appended."""
+def settle(folder: Path, rid: RID, files: Iterable[StagedFile], count: int) -> None:
+    """Have on the disk what was appended; written anew from the files, of which there are `count`, if any changed."""
     path = folder / FILE_NAME
-    if path.exists():
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    if not path.exists():
+        return
+    with path.open("rb") as document:
+        lines = sum(1 for _ in document)
+    # one before the entries, one after them
+    if lines != count + 2:
+        rewrite(folder, rid, files)
+        return
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -124,6 +124,14 @@ SELECT * FROM execution_state__assets WHERE execution_rid = :execution_rid ORDER
 SELECT path, source, rid FROM execution_state__assets
 WHERE execution_rid = :execution_rid AND rid IS NOT NULL ORDER BY key;
 
+-- name: count_assets
+-- How many files are registered.
+SELECT count(*) FROM execution_state__assets WHERE execution_rid = :execution_rid;
+
+-- name: select_sources_of_assets
+-- What the registered files were made from, where that is another file.
+SELECT source FROM execution_state__assets WHERE execution_rid = :execution_rid AND source IS NOT NULL;
+
 -- name: select_unsent_assets
 -- Those that are not in the catalog yet.
 SELECT * FROM execution_state__assets WHERE execution_rid = :execution_rid AND status <> 'uploaded' ORDER BY key;

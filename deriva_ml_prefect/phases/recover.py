@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from itertools import chain
 
 from deriva_ml_prefect.catalog import executions as catalog_executions
 from deriva_ml_prefect.config.settings import Settings, load_settings
@@ -34,7 +35,7 @@ def resume(address: Address, rid: RID) -> Context:
     """
     context, was_dead = take_over(address, rid)
     journal = journal_of(context)
-    manifest.rewrite(context.folder, rid, files.list_files(journal, rid))
+    manifest.rewrite(context.folder, rid, chain.from_iterable(files.pages(journal, rid)))
     if entry_of(context).status is _S.Created:
         complete_beginning(context)
     if was_dead and note_killed(context):

@@ -139,9 +139,7 @@ def _what_is_left(context: Context) -> str | None:
 
 def tell_of_unregistered(context: Context) -> list[Path]:
     """Warn of files in `working_dir` that were not registered and so are not uploaded; their paths inside it."""
-    registered = {
-        file.source.resolve() for file in files.list_files(journal_of(context), context.rid) if file.source is not None
-    }
+    registered = {Path(source).resolve() for source in files.sources(journal_of(context), context.rid)}
     found = [
         path.relative_to(context.work)
         for path in islice(_regular_files(context.work), MOST)

@@ -49,7 +49,8 @@ def seal_outputs(context: Context) -> None:
             except (DerivaMLValidationError, OSError) as e:
                 # the user's code has ended well, and its end must be recorded; the upload will be refused
                 logger.warning("Execution %s: file %s is not ready to be uploaded: %s", context.rid, file.key, e)
-    manifest.sync(context.folder)
+    every = chain.from_iterable(journal_files.pages(journal, context.rid))
+    manifest.settle(context.folder, context.rid, every, journal_files.count_files(journal, context.rid))
 
 
 @contextmanager

@@ -101,10 +101,7 @@ def register_file(context: Context, request: Registration) -> StagedFile:
             source.absolute(),
         )
     stored = journal_files.add_file(journal, context.rid, file)
-    if known is None:
-        manifest.append_entry(context.folder, context.rid, stored)
-    else:
-        manifest.rewrite(context.folder, context.rid, journal_files.list_files(journal, context.rid))
+    manifest.append_entry(context.folder, context.rid, stored)
     return stored
 
 
@@ -235,9 +232,9 @@ def describe_file(
         asset_types=list(dict.fromkeys(map(str, file.asset_types if asset_types is None else asset_types))),
         description=file.description if description is None else clean_prose(description),
     )
-    manifest.rewrite(context.folder, context.rid, journal_files.list_files(journal, context.rid))
     changed = journal_files.read_file(journal, context.rid, key)
     assert changed is not None
+    manifest.append_entry(context.folder, context.rid, changed)
     return changed
 
 

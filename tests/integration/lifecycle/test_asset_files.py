@@ -266,7 +266,12 @@ def test_manifest_is_a_document_after_each_registration(begin: Begin) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_manifest(exe.context.folder)
     exe.ml.resume_execution(exe.execution_rid)
-    assert manifest(exe) == entries
+    again = manifest(exe)
+    assert list(again) == sorted(entries)
+    # what has been uploaded since it was registered is told so now
+    assert {key: entry for key, entry in again.items() if key not in begun} == {
+        key: entry for key, entry in entries.items() if key not in begun
+    }
 
 
 def refused(exe: Execution, match: str, *, uploaded: Set[str] = frozenset()) -> None:

@@ -204,6 +204,16 @@ def test_manifest_appended_is_the_manifest_rewritten(tmp_path: Path, entries: di
     assert (tmp_path / manifest.FILE_NAME).read_bytes() == appended
     document = manifest.read_manifest(tmp_path)
     assert (document["version"], document["execution_rid"]) == (2, "1-A")
+    manifest.settle(tmp_path, "1-A", [], len(listed))
+    assert (tmp_path / manifest.FILE_NAME).read_bytes() == appended
+    changed = [replace(file, description="changed") for file in listed]
+    for file in changed:
+        manifest.append_entry(tmp_path, "1-A", file)
+    said = manifest.read_manifest(tmp_path)["assets"]
+    assert {entry["description"] for entry in said.values()} == ({"changed"} if listed else set())
+    manifest.settle(tmp_path, "1-A", changed, len(listed))
+    text = (tmp_path / manifest.FILE_NAME).read_text()
+    assert (json.loads(text)["assets"], text.count("\n")) == (said, len(listed) + 2)
 
 
 def test_rids_are_found_by_path_and_by_source(journal: Journal) -> None:
