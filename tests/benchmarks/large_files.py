@@ -44,13 +44,13 @@ def compare(world: World, stack: ExitStack) -> list[Comparison]:
         return Comparison(name, work, None, aim, unit, rounds=1, warm_up=False)
 
     return [
-        Comparison(f"upload {shown}, hash known / curl -T", one.upload, one.curl, 1.2, rounds=5, warm_up=False),
+        Comparison(f"upload {shown}, hash known / curl -T", one.upload, one.curl, 1.2, rounds=3, warm_up=False),
         Comparison(
             f"hash and upload {shown} / md5sum and curl -T",
             one.hash_and_upload,
             one.hash_and_curl,
             1.15,
-            rounds=5,
+            rounds=3,
             warm_up=False,
         ),
         Comparison(
@@ -58,7 +58,7 @@ def compare(world: World, stack: ExitStack) -> list[Comparison]:
             one.resume,
             lambda: one.upload() / 10,
             1.3,
-            rounds=5,
+            rounds=3,
             warm_up=False,
         ),
         counted("chunks that the resumed upload sends again", one.sent_again, 0, "chunks"),

@@ -138,7 +138,7 @@ class Values:
     def _staged(self, count: int) -> tuple[Execution, float]:
         records = self.records(count)
         with self.world.ml.create_execution(workflow=self.workflow, description="Stage") as execution:
-            spent = timed(lambda: execution.add_features(records))()
+            spent = timed(lambda: execution.add_features(records))() if records else 0.0
         return execution, spent
 
     def stage(self, count: int) -> float:
