@@ -28,6 +28,8 @@ MOST = 50_000
 """Lines that wait at most; the oldest are dropped."""
 _AT_ONCE = 500
 _BUSY = (408, 429, 500, 502, 503, 504)
+_REFUSED = (400, 413, 422)
+"""Answers that are about the lines themselves: there are too many for a proxy, or one of them is not taken."""
 _SIZE = "__payload_size__"
 """What Prefect's handler notes in a line for its own sender."""
 
@@ -41,6 +43,9 @@ class WaitingLines:
         self._sending = False
         self._hurry = False
         self._pause = INTERVAL
+        self._at_once = _AT_ONCE
+        self._in_trouble = False
+        """The last request found a server that is busy, or away."""
         self._in_vain = 0
         """How often the server could not be reached."""
         self.away_since: float | None = None
@@ -72,15 +77,14 @@ class WaitingLines:
         client: SyncPrefectClient | None = None
         # the flow run that this thread was begun in closes its client at its end: lines have one of their own
         SyncClientContext.__var__.set(None)  # type: ignore[arg-type]
-        failed = False
         while True:
-            if failed:
+            if self._in_trouble:
                 # whoever is in a hurry asks again at once, but not all the time
                 time.sleep(BUSY_SECONDS)
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._lines))
-                self._changed.wait_for(lambda: self._hurry, self._pause)
-                batch = [self._lines.popleft() for _ in range(min(_AT_ONCE, len(self._lines)))]
+                self._changed.wait_for(self._is_time, self._pause)
+                batch = [self._lines.popleft() for _ in range(min(self._at_once, len(self._lines)))]
                 self._sending = True
             error: Exception | None = None
             try:
@@ -93,27 +97,31 @@ class WaitingLines:
                 error = e
                 logger.debug("Log lines wait for Prefect: %s", e, extra={"send_to_api": False})
             with self._changed:
-                failed = error is not None
-                self._take_note(error)
-                if failed:
-                    self._lines.extendleft(reversed(batch))
+                self._take_note(batch, error)
                 self._changed.notify_all()
 
-    def _take_note(self, error: Exception | None) -> None:
-        """What became of a request."""
-        self._sending = False
-        if error is None or _is_busy(error):
-            self.away_since = None
-            self._pause = INTERVAL if error is None else BUSY_SECONDS
+    def _is_time(self) -> bool:
+        """Whether no more lines are waited for before some are sent."""
+        return self._hurry or (len(self._lines) >= _AT_ONCE and not self._in_trouble)
+
+    def _take_note(self, batch: list[dict[str, Any]], error: Exception | None) -> None:
+        """What became of a request: its lines are sent, wait further on, or are sent in smaller parts."""
+        self._sending = self._in_trouble = False
+        status = error.response.status_code if isinstance(error, PrefectHTTPStatusError) else None
+        if error is None:
+            self.away_since, self._pause, self._at_once = None, INTERVAL, _AT_ONCE
+            return
+        if status in _REFUSED:
+            self.away_since, self._pause, self._at_once = None, 0.0, max(1, len(batch) // 2)
+            if len(batch) == 1:
+                # it would hold up all that come after it
+                return
+        elif status in _BUSY:
+            self.away_since, self._pause, self._in_trouble = None, BUSY_SECONDS, True
         else:
-            self.away_since = self.away_since or time.monotonic()
-            self._pause = AGAIN_SECONDS
+            self.away_since, self._pause, self._in_trouble = self.away_since or time.monotonic(), AGAIN_SECONDS, True
             self._in_vain += 1
-
-
-def _is_busy(error: Exception) -> bool:
-    """Whether the server answers, and would take the lines at another time."""
-    return isinstance(error, PrefectHTTPStatusError) and error.response.status_code in _BUSY
+        self._lines.extendleft(reversed(batch))
 
 
 _waiting: dict[str, WaitingLines] = {}

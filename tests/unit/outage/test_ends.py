@@ -46,6 +46,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.posted.append((self.path, body))
+        if "refused" in [line.get("message") for line in body if isinstance(body, list)]:
+            self._answer(422, b"{}")
+            return
         self._answer(self.server.at_first.pop(0) if self.server.at_first else self.server.status, b"{}")
 
     def _answer(self, status: int, body: bytes) -> None:
@@ -162,3 +165,16 @@ def test_lines_reach_a_server_that_is_busy_when_the_process_ends(port: int, monk
     with serving(port, 201) as server:
         assert waiting.flush(20.0)
         assert [batch for _, batch in server.posted] == [[{"message": "to nobody"}]]
+
+
+def test_a_line_that_the_server_refuses_holds_up_no_other(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "INTERVAL", 0.01)
+    waiting = lines.lines_for(str(PREFECT_API_URL.value()))
+    messages = [*(f"line {number}" for number in range(20)), "refused", *(f"line {number}" for number in range(20, 30))]
+    with serving(port, 201) as server:
+        for message in messages:
+            waiting.take({"message": message})
+        assert waiting.flush(20.0)
+        taken = [line["message"] for _, batch in server.posted if {"message": "refused"} not in batch for line in batch]
+    assert taken == [message for message in messages if message != "refused"]
+    assert lines.seconds_away() == 0
