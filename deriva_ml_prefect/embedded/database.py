@@ -149,7 +149,7 @@ class Database:
                 act.error = act.error or error
         finally:
             connection.deadline = float("inf")
-            if connection.in_transaction:
+            if not self.closed and connection.in_transaction:
                 connection.execute("ROLLBACK")
             for act in acts:
                 act.is_done = True

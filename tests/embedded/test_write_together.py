@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deriva_ml_prefect.embedded.database import Connection, Database, open_database
-from deriva_ml_prefect.embedded.errors import Conflict
+from deriva_ml_prefect.embedded.errors import Conflict, NotFound
 
 COUNT = 40
 
@@ -83,3 +83,9 @@ def test_a_transaction_that_is_lost_is_an_error_of_all_in_it(database: Database)
     assert stored(database) == []
     database.write_together(insert(9))
     assert stored(database) == [9]
+
+
+def test_a_file_that_was_closed_meanwhile_takes_nothing(database: Database) -> None:
+    database.close()
+    with pytest.raises(NotFound):
+        database.write_together(insert(1))
