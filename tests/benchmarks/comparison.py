@@ -30,6 +30,8 @@ class Comparison:
     """At most so many, for work that takes minutes."""
     warm_up: bool = True
     """Whether one round before the first is taken and not counted."""
+    in_the_way: str = ""
+    """What keeps anybody from the aim; said where it is missed."""
 
 
 @dataclass

@@ -20,7 +20,9 @@ def table(taken: Sequence[Taken]) -> str:
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
     ]
     written.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join([*written, *(f"\n{one.comparison.name}: {one.problem}" for one in taken if one.problem)])
+    missed = [one for one in taken if not (one.is_met or one.problem) and one.comparison.in_the_way]
+    said = [(one, one.problem) for one in taken if one.problem] + [(one, one.comparison.in_the_way) for one in missed]
+    return "\n".join([*written, *(f"\n{one.comparison.name}: {text}" for one, text in said)])
 
 
 def document(taken: Sequence[Taken]) -> list[dict[str, Any]]:
