@@ -113,6 +113,10 @@ class Stage:
         self.server.ask(f"/flow_runs/{run_id}/resume", {})
 
     def retry(self, run_id: str) -> None:
+        """Ask for it when the process of the attempt before has ended: it would say its own end over that."""
+        if (self.folder / f"{run_id}.pid").exists():
+            process = Path(f"/proc/{self.pid(run_id)}")
+            self._wait(lambda: not process.exists(), run_id, "the end of its process")
         self.set_state(run_id, "SCHEDULED", "AwaitingRetry")
 
     def let_go(self, run_id: str) -> None:
