@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import sys
 import time
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.comparison import Comparison, timed
@@ -56,42 +58,43 @@ def compare(world: World, stack: ExitStack) -> list[Comparison]:
 
 
 def _registering(world: World, workflow: Workflow) -> Comparison:
-    """One execution with so many files that are yet to be written; the same again for each round."""
-    ml = world.ml
-    ml.create_asset("Registered", comment="Files that are never written")
-    count, part = max(world.of(FILES), 2), max(world.of(THOUSAND), 1)
-    last: list[float] = []
+    """A thousand more files of an execution that has 100,000, in turn with a thousand of a new one in a new journal.
 
-    def first() -> float:
-        """Seconds of one of the first thousands; those of one of the last are left for the other figure.
+    Side by side, since the machine may be busier at one end of the minutes in between than at the other. None of the
+    files is ever written.
+    """
+    world.ml.create_asset("Registered", comment="Files that are never written")
+    count, part = world.of(FILES), world.of(THOUSAND)
+    homes = [world.folder / "home", world.folder / "new-home"]
+    homes[1].mkdir()
+    (homes[1] / "embedded").symlink_to(world.folder / "data")
+    begun: dict[Path, Execution] = {}
+    numbers = itertools.count()
 
-        The quickest of five each: the machine may be busier at one end of these minutes than at the other.
-        """
-        spent = []
-        with ml.create_execution(workflow=workflow, description="Register") as execution:
-            for start in range(0, count, part):
-                began = time.perf_counter()
-                for number in range(start, start + part):
-                    execution.asset_file_path("Registered", f"file-{number}.bin")
-                spent.append(time.perf_counter() - began)
-            execution.abort("only registered")
-        last[:] = [min(spent[-5:])]
-        return min(spent[:5])
+    def register(home: Path, files: int) -> float:
+        before = os.environ["DERIVA_ML_HOME"]
+        os.environ["DERIVA_ML_HOME"] = str(home)
+        try:
+            if home not in begun:
+                begun[home] = world.ml.create_execution(workflow=workflow, description="Register")
+                begun[home].execution_start()
+            began = time.perf_counter()
+            for _ in range(files):
+                begun[home].asset_file_path("Registered", f"file-{next(numbers)}.bin")
+            return time.perf_counter() - began
+        finally:
+            os.environ["DERIVA_ML_HOME"] = before
 
-    limit: list[float] = []
+    def more() -> float:
+        if homes[0] not in begun:
+            register(homes[0], count)
+        return register(homes[0], part)
 
-    def ours() -> float:
-        if not last:
-            limit[:] = [first()]
-        return last.pop()
+    def fewer() -> float:
+        return register(homes[1], part)
 
-    def theirs() -> float:
-        if not limit:
-            limit[:] = [first()]
-        return limit.pop()
-
-    name = "register 100,000 files: a thousand of the last five / of the first five"
-    return Comparison(name, ours, theirs, 1.2, rounds=1, warm_up=False)
+    name = "register a thousand files more, after 100,000 / after none"
+    return Comparison(name, more, fewer, 1.2, rounds=5)
 
 
 class Values:
