@@ -36,7 +36,13 @@ def scrubber(home: Path) -> Scrubber:
         finally:
             fresh.unlink()
         key = path.read_bytes()
-    return make_scrubber(key, os.environ)
+    return _made(key, tuple(os.environ.items()))
+
+
+@lru_cache(maxsize=2)
+def _made(key: bytes, environment: tuple[tuple[str, str], ...]) -> Scrubber:
+    """Kept, since each log line asks for it; anew when the environment, of whose secrets it knows, has changed."""
+    return make_scrubber(key, dict(environment))
 
 
 def clean_prose(text: str) -> str:
