@@ -40,7 +40,19 @@ _LOOKED_AT = 100
 """Executions of the workspace, the newest, among which that of the parent process is looked for."""
 _KEPT_SECONDS = 7 * 24 * 3600.0
 
-_imported_at = time.time()
+
+def _process_began_at() -> float:
+    """When this process was started; where the system does not tell, when this module was imported."""
+    try:
+        # the name in parentheses may hold spaces; after it the 20th field is the start, in ticks since the system began
+        ticks = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+        uptime = float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])
+    except (OSError, IndexError):
+        return time.time()
+    return time.time() - uptime + int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+_began_at = _process_began_at()
 _begun: dict[tuple[int, str], int] = {}
 """(process, launcher's run) → how many executions it has begun or joined."""
 _notes: dict[tuple[int, str, str], Path] = {}
@@ -175,7 +187,7 @@ def _await_beginning(launch: Launch, note: Path, patience: float) -> dict[str, A
     while True:
         facts = _read(note)
         # a note that is older than this process may be of an earlier training on the same port
-        if facts is not None and (facts["written_at"] >= _imported_at or _is_alive(facts)):
+        if facts is not None and (facts["written_at"] >= _began_at or _is_alive(facts)):
             return facts
         if time.monotonic() > deadline:
             raise DerivaMLAttemptError(
