@@ -91,12 +91,16 @@ def commit_in_parts() -> None:
 
 def mention_before_writing() -> None:
     """An object's row is there before its file has its place."""
-    original = Contents.keep
+    in_order = Contents.store
 
-    def keep(self: Contents, content: str) -> None:
-        threading.Timer(LATE_SECONDS, original, (self, content)).start()
+    def store(self: Contents, content: str, *args: Any, **options: Any) -> Any:
+        written = in_order(self, content, *args, **options)
+        place, aside = self.path(content), self.incoming(content)
+        place.rename(aside)
+        threading.Timer(LATE_SECONDS, aside.rename, (place,)).start()
+        return written
 
-    Contents.keep = keep  # type: ignore[method-assign]
+    Contents.store = store  # type: ignore[method-assign]
 
 
 def forget_history() -> None:

@@ -69,14 +69,13 @@ class Contents:
             try:
                 written = self._fill(out.fileno(), pieces, sha256=sha256)
                 accept(written)
+                os.fsync(out.fileno())
                 place = self._place(content)
                 self.incoming(content).rename(place)
             except BaseException:
                 self.drop_incoming(content)
                 raise
             try:
-                # after the rename, so that a file system with a log has bytes and name in one commit of it
-                os.fsync(out.fileno())
                 self._sync_name(place.parent)
             except BaseException:
                 place.unlink(missing_ok=True)
