@@ -111,6 +111,7 @@ def free_port() -> int:
 
 @pytest.mark.slow
 @pytest.mark.prefect
+@pytest.mark.workers
 def test_from_nothing_to_a_scheduled_run_of_the_worker(tmp_path: Path) -> None:
     home = tmp_path / "deriva"
     changed = {

@@ -45,6 +45,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield up
 
 
+@pytest.mark.workers
 def test_runs_beyond_the_limit_wait(stage: Stage) -> None:
     path = f"/deployments/{stage.deployment_id()}/create_flow_run"
     asked = [stage.server.ask(path, {"parameters": {"epochs": 40}})["id"] for _ in range(3)]

@@ -133,6 +133,7 @@ def image(tmp_path: Path) -> Iterator[Image]:
 
 
 @pytest.mark.slow
+@pytest.mark.workers
 def test_steps_make_an_environment_that_trains_without_git(image: Image) -> None:
     for word, rest in steps():
         do(image, word, rest)

@@ -7,6 +7,8 @@ import traceback
 from types import TracebackType
 from typing import Any
 
+import pytest
+
 from deriva_ml_prefect.exceptions import DerivaMLUploadError
 from deriva_ml_prefect.watching.tracebacks import mark_as_users, shorten_tracebacks, users_part
 
@@ -60,18 +62,17 @@ class Keeping(logging.Handler):
         self.kept.append(record.exc_info)
 
 
-def test_records_of_prefect_are_shortened() -> None:
+def test_records_of_prefect_are_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_tracebacks()
     shorten_tracebacks()
     logger, handler = logging.getLogger("prefect.flow_runs"), Keeping()
-    logger.addHandler(handler)
+    # without Prefect's own, which it has where a flow ran before, and which want records of a run
+    monkeypatch.setattr(logger, "handlers", [handler])
+    monkeypatch.setattr(logger, "propagate", False)
     of_users, of_library = caught(ValueError("wrong")), caught(ValueError("a bug"))
     mark_as_users(of_users)
-    try:
-        for error in (of_users, of_library, DerivaMLUploadError("one file was refused"), None):
-            logger.error("failed", exc_info=error, extra={"send_to_api": False})
-    finally:
-        logger.removeHandler(handler)
+    for error in (of_users, of_library, DerivaMLUploadError("one file was refused"), None):
+        logger.error("failed", exc_info=error, extra={"send_to_api": False})
     first, second, *rest = handler.kept
     assert names(first[2]) == ["through_a_library", "inner", "<lambda>", "user_code"]
     assert second[2] is of_library.__traceback__
