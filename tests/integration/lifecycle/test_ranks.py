@@ -27,14 +27,19 @@ from deriva_ml_prefect.values.status import ExecutionStatus
 S = ExecutionStatus
 
 SCRIPT = """
-import json, os, sys
+import json, os, sys, time
 from pathlib import Path
+
+rank = int(os.environ["RANK"])
+folder = Path(sys.argv[2])
+# one of them is slow to start: rank 0 has done everything before it has imported anything
+while rank == 3 and not (folder / "0.json").exists():
+    time.sleep(0.05)
+
 from deriva_ml_prefect import DerivaML
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.exceptions import DerivaMLReadOnlyError
 
-rank = int(os.environ["RANK"])
-folder = Path(sys.argv[2])
 ml = DerivaML("embedded", sys.argv[1])
 workflow = ml.create_workflow("Ranks", "Training")
 told = None
