@@ -120,6 +120,8 @@ class Judge:
         if not self._statuses():
             return
         self._finish_own_files()
+        # nor is a file wanting that the killed code had registered and not written
+        write_missing(self.lane.workspace / "executions", self.lane.tag)
         self.lane.proxy.order()
         both = [process.start(self.lane, self.library, None, self.plant, f"end-{i}.json") for i in range(2)]
         for started in both:
