@@ -13,7 +13,8 @@ from deriva_ml_prefect.provenance.git import UNKNOWN, code_of_file
 from deriva_ml_prefect.provenance.scrub import make_scrubber
 
 SCRUBBER = make_scrubber(b"k" * 32, {})
-SECONDS = 2.0
+SECONDS = 5.0
+"""Of processors. What is read of a tree is bounded; a machine that has much else to do counts up to twice as many."""
 
 
 def git(folder: Path, *arguments: str) -> None:
