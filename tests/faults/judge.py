@@ -120,8 +120,6 @@ class Judge:
         if not self._statuses():
             return
         self._finish_own_files()
-        # nor is a file wanting that the killed code had registered and not written
-        write_missing(self.lane.workspace / "executions", self.lane.tag)
         self.lane.proxy.order()
         both = [process.start(self.lane, self.library, None, self.plant, f"end-{i}.json") for i in range(2)]
         for started in both:
@@ -132,6 +130,9 @@ class Judge:
         for end in ends:
             if "taken over" in end.text:
                 self.problems.append(f"P6: one was at work, and the other took the run from it: {end.text}")
+            # what killed code had registered and not written, a person writes who has read this: `_recover`
+            if end.error == "DerivaMLUploadError" and "registered but never written" in end.text:
+                continue
             if end.how != "done" and end.error != "DerivaMLOwnershipError":
                 self.problems.append(f"of two at once one ended {end.how}: {end.error} {end.text}")
 
