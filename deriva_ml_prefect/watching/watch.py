@@ -225,13 +225,14 @@ class _Teller:
         if len(history) == self.emitted:
             return
         summary = self._summary()
-        ids = {number: event_id(summary, step, number) for number, step in enumerate(history)}
+        numbers = range(self.emitted, len(history))
+        ids = {number: event_id(summary, history[number], number) for number in numbers}
         # an attempt before this one may have sent them, or may have been killed before it could
-        earlier = [ids[number] for number in ids if number >= self.emitted and history[number].at < self.since]
+        earlier = [ids[number] for number in numbers if history[number].at < self.since]
         there = find_events(self.client, earlier) if earlier else set()
-        for number, step in list(enumerate(history))[self.emitted :]:
+        for number in numbers:
             if ids[number] not in there:
-                emit_status(summary, step, number)
+                emit_status(summary, history[number], number)
         self.emitted = len(history)
 
     def tell(self, progress: UploadProgress | None, *, last: bool) -> None:
