@@ -2,9 +2,10 @@
 
 The document is `{"version": 2, "execution_rid": …, "assets": {key: {…}}}`, each asset on a line of its own. A new
 entry is put in place of the closing line by one write, so that registering costs the same however many there are. So
-is a changed one: of two lines with one key the later holds, as JSON is commonly read, until `settle` leaves one. What
-is written here outlives the process. The journal is the truth and is on the disk before: a document that a loss of
-power has torn, or that lacks the last entries, is made anew from it when the execution is resumed.
+is a changed one: of two lines with one key the later holds, as JSON is commonly read, until `settle` leaves one; and a
+dropped one, whose later line says null, until `settle` leaves none. What is written here outlives the process. The
+journal is the truth and is on the disk before: a document that a loss of power has torn, or that lacks the last
+entries, is made anew from it when the execution is resumed.
 """
 
 from __future__ import annotations
@@ -27,16 +28,27 @@ _END = b"\n}}\n"
 def append_entry(folder: Path, rid: RID, file: StagedFile) -> None:
     """Add an entry for a file that was registered or changed. The document must exist or have no entries yet."""
     path = folder / FILE_NAME
-    if not path.exists():
+    if path.exists():
+        _append(path, _line(file))
+    else:
         rewrite(folder, rid, [file])
-        return
+
+
+@naming_disk_errors()
+def append_removal(folder: Path, key: str) -> None:
+    """Say that a file is registered no more. Without a document there is nothing to say."""
+    path = folder / FILE_NAME
+    if path.exists():
+        _append(path, f"{json.dumps(key)}: null")
+
+
+def _append(path: Path, line: str) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         size = os.fstat(descriptor).st_size
         at = size - len(_END)
         empty = os.pread(descriptor, 1, at - 1) == b"{"
-        line = ("" if empty else ",") + "\n" + _line(file)
-        os.pwrite(descriptor, line.encode() + _END, at)
+        os.pwrite(descriptor, (("" if empty else ",") + "\n" + line).encode() + _END, at)
     finally:
         os.close(descriptor)
 
@@ -64,7 +76,7 @@ def rewrite(folder: Path, rid: RID, files: Iterable[StagedFile]) -> None:
 
 @naming_disk_errors()
 def settle(folder: Path, rid: RID, files: Iterable[StagedFile], count: int) -> None:
-    """Have on the disk what was appended; written anew from the files, of which there are `count`, if any changed."""
+    """Have on the disk what was appended; if any entry changed or was dropped, written anew from the `count` files."""
     path = folder / FILE_NAME
     if not path.exists():
         return
@@ -82,8 +94,9 @@ def settle(folder: Path, rid: RID, files: Iterable[StagedFile], count: int) -> N
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The document. Raises ValueError when it is torn (make it anew with `rewrite`)."""
+    """The document, with registered files only. Raises ValueError when it is torn (make it anew with `rewrite`)."""
     document: dict[str, Any] = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    document["assets"] = {key: entry for key, entry in document["assets"].items() if entry is not None}
     return document
 
 

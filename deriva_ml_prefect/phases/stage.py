@@ -407,7 +407,7 @@ def unregister_file(context: Context, key: str) -> None:
     if file.status == "uploaded":
         raise DerivaMLReadOnlyError(f"File {key} is in the catalog already; delete its row there if it must go.")
     journal_files.remove_file(journal, context.rid, key)
-    manifest.rewrite(context.folder, context.rid, journal_files.list_files(journal, context.rid))
+    manifest.append_removal(context.folder, key)
     if file.path.is_symlink():
         file.path.unlink()
 

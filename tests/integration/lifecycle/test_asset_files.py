@@ -432,6 +432,39 @@ def test_a_file_that_was_dropped_is_not_waited_for(ml: DerivaML, begin: Begin, t
         written.unregister()
 
 
+def test_dropping_many_files_writes_a_line_for_each(begin: Begin) -> None:
+    """However many others there are; and where the machine stops in between, the manifest is right after the resume."""
+    exe = begin()
+    exe.execution_start()
+    paths = [exe.asset_file_path("Image", f"{number}.png") for number in range(60)]
+    document = exe.context.folder / FILE_NAME
+    before = document.stat()
+    for path in paths[:40]:
+        path.unregister()
+    after = document.stat()
+    assert after.st_ino == before.st_ino
+    assert after.st_size - before.st_size <= 40 * len(',\n"Image/00.png": null')
+    left = {f"Image/{number}.png" for number in range(40, 60)}
+    assert {key for key in manifest(exe) if key.startswith("Image/")} == left
+    whole = document.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    # a line that was torn, lines that never reached the disk, and a document that is gone
+    for lost in (whole[:-12], b"".join(lines[:90]), None):
+        if lost is None:
+            document.unlink()
+        else:
+            document.write_bytes(lost)
+        exe.ml.resume_execution(exe.execution_rid)
+        assert {key for key in manifest(exe) if key.startswith("Image/")} == left
+    paths[40].unregister()
+    for path in paths[41:]:
+        path.write_bytes(b"content")
+    exe.execution_stop()
+    assert document.read_text().count("\n") == len(manifest(exe)) + 2
+    exe.upload_execution_outputs()
+    assert exe.status is S.Uploaded
+
+
 def test_metadata_of_another_type_is_refused_at_once(begin: Begin) -> None:
     exe = begin()
     with pytest.raises(DerivaMLValidationError, match=r"Image\.Exposure is a column of type int4, and 'much'"):

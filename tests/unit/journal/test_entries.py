@@ -214,6 +214,27 @@ def test_manifest_appended_is_the_manifest_rewritten(tmp_path: Path, entries: di
     manifest.settle(tmp_path, "1-A", changed, len(listed))
     text = (tmp_path / manifest.FILE_NAME).read_text()
     assert (json.loads(text)["assets"], text.count("\n")) == (said, len(listed) + 2)
+    for file in listed[::2]:
+        manifest.append_removal(tmp_path, file.key)
+    kept = changed[1::2]
+    assert list(manifest.read_manifest(tmp_path)["assets"]) == [file.key for file in kept]
+    manifest.settle(tmp_path, "1-A", kept, len(kept))
+    settled = (tmp_path / manifest.FILE_NAME).read_bytes()
+    manifest.rewrite(tmp_path, "1-A", kept)
+    assert (tmp_path / manifest.FILE_NAME).read_bytes() == settled
+
+
+def test_manifest_of_a_file_that_comes_back(tmp_path: Path) -> None:
+    file = staged("a.png")
+    manifest.append_removal(tmp_path, file.key)
+    assert not (tmp_path / manifest.FILE_NAME).exists()
+    manifest.append_entry(tmp_path, "1-A", file)
+    manifest.append_removal(tmp_path, file.key)
+    assert manifest.read_manifest(tmp_path)["assets"] == {}
+    manifest.append_entry(tmp_path, "1-A", replace(file, description="again"))
+    assert manifest.read_manifest(tmp_path)["assets"][file.key]["description"] == "again"
+    manifest.settle(tmp_path, "1-A", [file], 1)
+    assert (tmp_path / manifest.FILE_NAME).read_text().count("\n") == 3
 
 
 def test_rids_are_found_by_path_and_by_source(journal: Journal) -> None:
