@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from prefect.blocks.core import Block
@@ -343,14 +343,13 @@ def find_catalog(named: str | Address | DerivaCatalog | None = None) -> DerivaCa
 
 def _load_catalog(name: str) -> DerivaCatalog:
     try:
-        loaded = DerivaCatalog.load(name)
+        # in the code of an async flow, and in a notebook, Prefect would give a coroutine
+        loaded = DerivaCatalog.load(name, _sync=True)  # type: ignore[call-arg]
     except ValueError as e:
         raise DerivaMLConfigurationError(
             f"{name!r} is neither HOST/CATALOG nor the name of a saved DERIVA Catalog block: {e}"
         ) from e
-    if not isinstance(loaded, DerivaCatalog):
-        raise DerivaMLConfigurationError(f"Block {name!r} was asked for inside a running event loop; load it outside.")
-    return loaded
+    return cast("DerivaCatalog", loaded)
 
 
 def _refuse_mask(value: Any, where: str) -> None:

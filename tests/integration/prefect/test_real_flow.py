@@ -16,7 +16,7 @@ from prefect.flows import Flow
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from deriva_ml_prefect.blocks import ExecutionConfiguration
+from deriva_ml_prefect.blocks import DerivaCatalog, ExecutionConfiguration
 from deriva_ml_prefect.decorators import deriva_execution
 from deriva_ml_prefect.ml.current import current_execution
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
@@ -152,6 +152,29 @@ def test_async_code_with_tasks_and_subflows(ml: DerivaML, recorded: Callable[...
     rid, numbers = asyncio.run(whole())
     assert numbers == [3, 5]
     assert ml.lookup_execution(rid).status is ExecutionStatus.Uploaded
+
+
+@pytest.mark.parametrize("called", ["as a flow", "without Prefect"])
+def test_a_saved_catalog_is_found_in_async_code_and_in_a_notebook(ml: DerivaML, called: str) -> None:
+    name = f"c-{uuid.uuid4().hex[:12]}"
+    DerivaCatalog(hostname="embedded", catalog_id=ml.catalog_id).save(name)
+
+    @deriva_execution(catalog=name)
+    async def train_async(execution: Execution) -> str:
+        return execution.execution_rid
+
+    @deriva_execution(catalog=name)
+    def train(execution: Execution) -> str:
+        return execution.execution_rid
+
+    async def cell() -> list[str]:
+        """A notebook calls its cells inside a running loop."""
+        if called == "as a flow":
+            return [await train_async(), train()]
+        return [await train_async.fn(), train.fn()]
+
+    for rid in asyncio.run(cell()):
+        assert ml.lookup_execution(rid).status is ExecutionStatus.Uploaded
 
 
 def test_inside_a_plain_flow_it_is_a_subflow(ml: DerivaML, recorded: Callable[..., Any]) -> None:
