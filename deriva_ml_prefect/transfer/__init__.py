@@ -4,7 +4,7 @@
                  .request(method, path, *, headers, content, json, expect, idempotent, want_json, timeout) -> Answer
                  .stream(path, *, headers) -> context of Stream; .requests, .overloads, .close()
     credential Credential(values, find).headers(), .renew(refused headers): looked up anew when it is refused
-    direct     DirectTransport(server, verify): the connections under it, where no proxy stands between
+    pool       open_pool(base_url, verify): the connections under it, through the proxy of the environment
     access_token  fetch_access_token(refresh_token, *, token_url, client_id) -> text
     answer     Answer(status, headers, content, asked, attempts).json(), error_of(answer)
     hashing    hash_file(path) -> FileFacts, copy_and_hash(source, dest) -> FileFacts

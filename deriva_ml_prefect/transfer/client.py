@@ -1,6 +1,6 @@
 """The one HTTP client: connections kept alive, passing faults retried, errors translated at this door.
 
-Paths go out exactly as given, percent-encoded by the caller, because punctuation in them has a meaning to the server.
+Paths go out as given, percent-encoded by the caller, because punctuation in them has a meaning to the server.
 """
 
 from __future__ import annotations
@@ -16,23 +16,30 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import httpx
+import urllib3
+from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
 
 from deriva_ml_prefect.exceptions import DerivaMLOfflineError, DerivaMLValidationError
 from deriva_ml_prefect.transfer.answer import PASSING_STATUSES, Answer, error_of
 from deriva_ml_prefect.transfer.credential import Credential
-from deriva_ml_prefect.transfer.direct import DirectTransport, is_direct
+from deriva_ml_prefect.transfer.pool import ONCE, UnreadableBody, body_of, open_pool, proxy_before, said, was_never_sent
 from deriva_ml_prefect.transfer.retry import LONGEST_RETRY_AFTER, pause_before, retry_after
 
 Body = bytes | Callable[[], Iterable[bytes]]
 """Bytes, or a callable that gives the pieces anew at each sending (with a content-length header)."""
 
 Timeout = float | tuple[float, float]
-"""Seconds that one answer may take, or (connect, read)."""
+"""Seconds that an answer may keep silent, or (connect, read); as in urllib3, `connect` is also for sending a piece."""
 
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
-_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 CONNECT_TIMEOUT = 10.0
+"""Seconds in which a connection has to be there, where the caller does not say."""
+WRITE_TIMEOUT = 30.0
+"""Seconds in which a piece of a body has to be taken, and a connection for one has to be there, likewise."""
+PIECE = 64 * 1024
+_HEADERS = {"User-Agent": "deriva-ml-prefect", "Accept-Encoding": "gzip, deflate"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class HttpClient:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._own = threading.local()
-        self._pool: httpx.Client | None = None
+        self._pool: HTTPConnectionPool | None = None
         self._dated = ("", 0.0)
         self._before_path = ""
         """What a proxy wants to have before the path: it has to know where to go on to."""
@@ -139,8 +146,8 @@ class HttpClient:
             last = attempt > self._patience()
             try:
                 answer = self._send(method, path, {**sent_headers, **signed}, body, attempt, timeout)
-            except httpx.TransportError as fault:
-                if last or not (repeatable or isinstance(fault, _NEVER_SENT)):
+            except HTTPError as fault:
+                if last or not (repeatable or was_never_sent(fault)):
                     raise self._offline(asked, fault, attempt) from fault
                 self._sleep(pause_before(attempt))
                 continue
@@ -172,30 +179,27 @@ class HttpClient:
         asked = f"GET {path}"
         response = self._open_stream(path, sent, asked)
         try:
-            yield Stream(response.status_code, _lower(response.headers), self._pieces(response, asked))
+            yield Stream(response.status, _lower(response.headers), self._pieces(response, asked))
         finally:
             response.close()
 
-    def _open_stream(self, path: str, headers: Mapping[str, str], asked: str) -> httpx.Response:
+    def _open_stream(self, path: str, headers: Mapping[str, str], asked: str) -> BaseHTTPResponse:
         attempt = 0
         signed = self.credential.headers()
         while True:
             attempt += 1
             last = attempt > self.retries
-            self._count()
             try:
-                request = self._build("GET", path, {**headers, **signed}, None, None)
-                response = self._client().send(request, stream=True)
-                if response.status_code in (200, 206):
+                response = self._ask("GET", path, {**headers, **signed}, None, None, at_once=False)
+                if response.status in (200, 206):
                     return response
-                content = response.read()
-            except httpx.TransportError as fault:
+                content = response.data
+            except HTTPError as fault:
                 if last:
                     raise self._offline(asked, fault, attempt) from fault
                 self._sleep(pause_before(attempt))
                 continue
-            response.close()
-            answer = Answer(response.status_code, _lower(response.headers), content, asked, attempt)
+            answer = Answer(response.status, _lower(response.headers), content, asked, attempt)
             self._count_overload(answer.status)
             if answer.status == 401 and self.credential.renew(signed):
                 signed = self.credential.headers()
@@ -205,10 +209,10 @@ class HttpClient:
                 raise error_of(answer)
             self._sleep(pause_before(attempt, answer.headers))
 
-    def _pieces(self, response: httpx.Response, asked: str) -> Iterator[bytes]:
+    def _pieces(self, response: BaseHTTPResponse, asked: str) -> Iterator[bytes]:
         try:
-            yield from response.iter_raw()
-        except httpx.TransportError as fault:
+            yield from response.stream(PIECE, decode_content=False)
+        except HTTPError as fault:
             raise self._offline(asked, fault, 1) from fault
 
     def _send(
@@ -220,46 +224,54 @@ class HttpClient:
         attempt: int,
         timeout: Timeout | None,
     ) -> Answer:
-        self._count()
-        response = self._client().send(self._build(method, path, headers, body, timeout))
-        self._count_overload(response.status_code)
+        response = self._ask(method, path, headers, body, timeout, at_once=True)
+        self._count_overload(response.status)
         self._dated = (response.headers.get("date", ""), time.monotonic())
-        return Answer(
-            response.status_code, _lower(response.headers), response.content, f"{method} {path}", attempts=attempt
-        )
+        return Answer(response.status, _lower(response.headers), response.data, f"{method} {path}", attempts=attempt)
 
-    def _build(
-        self, method: str, path: str, headers: Mapping[str, str], body: Body | None, timeout: Timeout | None
-    ) -> httpx.Request:
-        client = self._client()
-        content = body() if callable(body) else body
-        request = client.build_request(
-            method,
-            self.base_url + "/",
-            headers=dict(headers),
-            content=content,
-            timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else _timeouts(timeout),
-        )
-        request.extensions["target"] = (self._before_path + path).encode("ascii")
-        return request
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: Body | None,
+        timeout: Timeout | None,
+        *,
+        at_once: bool,
+    ) -> BaseHTTPResponse:
+        """Send once; the body of the answer is read `at_once`, or by the caller."""
+        self._count()
+        pool = self._connections()
+        try:
+            return pool.urlopen(
+                method,
+                self._before_path + path,
+                body=body_of(body()) if callable(body) else body,
+                headers=_HEADERS | dict(headers),
+                retries=ONCE,
+                redirect=False,
+                assert_same_host=False,
+                timeout=self._limits(timeout, body),
+                preload_content=at_once,
+            )
+        except UnreadableBody as unreadable:
+            raise unreadable.__cause__ or unreadable from None
 
-    def _client(self) -> httpx.Client:
+    def _limits(self, timeout: Timeout | None, body: Body | None) -> urllib3.Timeout:
+        if isinstance(timeout, tuple):
+            return urllib3.Timeout(connect=timeout[0], read=timeout[1])
+        silent = self._timeout if timeout is None else timeout
+        return urllib3.Timeout(connect=min(silent, WRITE_TIMEOUT if body else CONNECT_TIMEOUT), read=silent)
+
+    def _connections(self) -> HTTPConnectionPool:
         pool = self._pool
         if pool is not None:
             return pool
         with self._lock:
             if self._pool is None:
-                url = httpx.URL(self.base_url)
-                direct = is_direct(url)
-                self._before_path = self.base_url if url.scheme == "http" and not direct else ""
-                self._pool = httpx.Client(
-                    verify=self._verify,
-                    transport=DirectTransport(url, self._verify) if direct else None,
-                    timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, CONNECT_TIMEOUT)),
-                    limits=httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30),
-                    follow_redirects=False,
-                    headers={"User-Agent": "deriva-ml-prefect"},
-                )
+                through = self.base_url.startswith("http:") and proxy_before(self.base_url)
+                self._before_path = self.base_url if through else ""
+                self._pool = open_pool(self.base_url, self._verify)
             return self._pool
 
     def _count(self) -> None:
@@ -271,10 +283,10 @@ class HttpClient:
             with self._lock:
                 self.overloads += 1
 
-    def _offline(self, asked: str, fault: httpx.TransportError, attempts: int) -> DerivaMLOfflineError:
+    def _offline(self, asked: str, fault: HTTPError, attempts: int) -> DerivaMLOfflineError:
         times = "once" if attempts == 1 else f"{attempts} times"
         return DerivaMLOfflineError(
-            f"{self.base_url} gave no answer to {asked}, sent {times}: {type(fault).__name__} {fault}. "
+            f"{self.base_url} gave no answer to {asked}, sent {times}: {said(fault)}. "
             "Nothing is lost: check that the server runs and can be reached, then repeat."
         )
 
@@ -293,10 +305,5 @@ def encode_json(value: Any) -> bytes:
         ) from None
 
 
-def _timeouts(timeout: Timeout) -> httpx.Timeout:
-    connect, read = timeout if isinstance(timeout, tuple) else (CONNECT_TIMEOUT, timeout)
-    return httpx.Timeout(read, connect=connect)
-
-
-def _lower(headers: httpx.Headers) -> dict[str, str]:
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}

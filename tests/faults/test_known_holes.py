@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
 import pytest
+from urllib3.exceptions import ProtocolError
 
 from deriva_ml_prefect.catalog.rows import get_rows
 from deriva_ml_prefect.config.execution import ExecutionSpec
@@ -205,7 +205,7 @@ def test_a_run_that_the_catalog_heard_nothing_of_is_resumed(
     """The server is gone from the creation on: the run goes on, its upload fails, and a resume makes it whole."""
 
     def gone(*_: Any, **__: Any) -> Any:
-        raise httpx.ConnectError("gone")
+        raise ProtocolError("gone")
 
     exe = ml.create_execution(ExecutionSpec(workflow=workflow))
     path = exe.asset_file_path("Image", "kept.png")

@@ -50,7 +50,7 @@ def test_no_other_name() -> None:
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
-        ("import deriva_ml_prefect", {"prefect", "pydantic", "httpx", "deriva"}),
+        ("import deriva_ml_prefect", {"prefect", "pydantic", "httpx", "urllib3", "deriva"}),
         ("from deriva_ml_prefect import DerivaML, DatasetSpec, Execution, create_ml_catalog", {"prefect", "deriva"}),
     ],
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 MODULES = ["main", "run", "notebook"]
-HEAVY = ("prefect", "pandas", "sqlalchemy", "deriva", "hydra", "hydra_zen", "papermill", "pydantic", "httpx")
+HEAVY = ("prefect", "pandas", "sqlalchemy", "deriva", "hydra", "hydra_zen", "papermill", "pydantic", "httpx", "urllib3")
 
 
 def call(module: str, *arguments: str, home: Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -24,6 +24,7 @@ class ScriptedServer:
     url: str = ""
     script: list[bytes] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
+    connections: int = 0
 
     def plan(self, *answers: bytes) -> ScriptedServer:
         self.script = list(answers)
@@ -33,6 +34,7 @@ class ScriptedServer:
 class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         state: ScriptedServer = self.server.state
+        state.connections += 1
         while line := self.rfile.readline().decode().strip():
             headers = {}
             while pair := self.rfile.readline().decode().strip():

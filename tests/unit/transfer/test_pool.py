@@ -1,4 +1,4 @@
-"""Connections of one's own under httpx: kept, closed by the other side, encrypted, and left to a proxy."""
+"""Connections: kept and for how long, closed by the other side, encrypted, through a proxy; and the words of faults."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from deriva_ml_prefect.embedded.certificates import authority_file, ensure_certificates, server_context
 from deriva_ml_prefect.exceptions import DerivaMLOfflineError
+from deriva_ml_prefect.transfer import pool as pools
 from deriva_ml_prefect.transfer.client import HttpClient
-from deriva_ml_prefect.transfer.direct import KEPT, DirectTransport, is_direct
+from deriva_ml_prefect.transfer.pool import proxy_before
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Close: yes\r\n\r\nfine"
@@ -53,32 +53,34 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used(server: Any, client:
     assert [seen.line for seen in server.seen] == ["POST /first HTTP/1.1", "POST /second HTTP/1.1"]
 
 
-def test_no_more_connections_are_kept_than_are_useful(server: Any) -> None:
-    transport = DirectTransport(httpx.URL(server.url))
-    wires = [transport._connect(5.0) for _ in range(KEPT + 3)]
-    for wire in wires:
-        transport.give_back(wire)
-    assert [wire.fileno() == -1 for wire in wires] == [True] * 3 + [False] * KEPT
-    transport.close()
-    assert {wire.fileno() for wire in wires} == {-1}
+def test_a_connection_is_kept_but_not_for_long(
+    server: Any, client: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.plan(OK, OK, OK)
+    client.request("GET", "/x")
+    client.request("GET", "/x")
+    assert server.connections == 1
+    monkeypatch.setattr(pools, "KEPT_SECONDS", 0.0)
+    client.request("GET", "/x")
+    assert server.connections == 2
 
 
 def test_an_answer_that_ends_early_is_a_fault(server: Any, client: HttpClient) -> None:
     server.plan(LAST.replace(b"4", b"9"))
-    with pytest.raises(DerivaMLOfflineError, match=r"RemoteProtocolError .* 5 bytes before"):
+    with pytest.raises(DerivaMLOfflineError, match=r"4 bytes read, 5 more expected"):
         client.request("GET", "/x")
 
 
 def test_what_is_no_http_is_a_fault() -> None:
     port = answer_once(lambda wire: wire.sendall(b"220 mail.example.org ESMTP\r\n"))
-    with pytest.raises(DerivaMLOfflineError, match="RemoteProtocolError"):
+    with pytest.raises(DerivaMLOfflineError, match="BadStatusLine: 220 mail"):
         HttpClient(f"http://127.0.0.1:{port}", retries=0).request("GET", "/x")
 
 
 def test_a_silent_server_is_not_waited_for(sleep: Callable[[float], None]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         client = HttpClient(f"http://127.0.0.1:{silent.getsockname()[1]}", retries=0, timeout=0.2, sleep=sleep)
-        with pytest.raises(DerivaMLOfflineError, match="ReadTimeout"):
+        with pytest.raises(DerivaMLOfflineError, match="TimeoutError: timed out"):
             client.request("GET", "/x")
 
 
@@ -133,6 +135,69 @@ def test_a_proxy_of_the_environment_is_used(server: Any, monkeypatch: pytest.Mon
     server.plan(OK)
     assert HttpClient("http://far.example.org").request("GET", "/x;y").text == "fine"
     assert server.seen[0].line == "GET http://far.example.org/x;y HTTP/1.1"
-    assert not is_direct(httpx.URL("http://far.example.org"))
-    assert is_direct(httpx.URL("http://near.example.org"))
-    assert is_direct(httpx.URL("https://far.example.org"))
+    assert proxy_before("http://far.example.org") == server.url
+    assert proxy_before("http://near.example.org") == ""
+    assert proxy_before("https://far.example.org") == ""
+
+
+def test_a_proxy_is_told_who_asks(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", server.url.replace("//", "//me:p%40ss@"))
+    server.plan(OK)
+    HttpClient("http://far.example.org").request("GET", "/x")
+    assert server.seen[0].headers["proxy-authorization"] == "Basic bWU6cEBzcw=="
+
+
+def test_an_encrypted_server_is_reached_through_a_tunnel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy is asked for the tunnel, and sees nothing else of the request."""
+    asked = bytearray()
+
+    def refuse(wire: socket.socket) -> None:
+        asked.extend(wire.recv(1 << 16))
+        wire.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{answer_once(refuse)}")
+    with pytest.raises(DerivaMLOfflineError, match=r"the proxy cannot be reached: .*403"):
+        HttpClient("https://far.example.org", credential={"bearer-token": "t0ken"}, retries=0).request("GET", "/x")
+    assert asked.startswith(b"CONNECT far.example.org:443 HTTP/1.")
+    assert b"t0ken" not in asked
+
+
+def test_a_file_that_cannot_be_read_is_no_fault_of_the_network(server: Any, client: HttpClient) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"ab"
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        client.request("PUT", "/x", content=pieces, headers={"Content-Length": "9"})
+    assert client.requests == 1
+
+
+def test_what_went_wrong_is_said_without_the_librarys_objects(sleep: Callable[[float], None]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(DerivaMLOfflineError) as caught:
+            HttpClient(url, retries=0, sleep=sleep).request("GET", "/x")
+    assert str(caught.value).startswith(
+        f"{url} gave no answer to GET /x, sent once: ConnectionRefusedError: [Errno 111] Connection refused. Nothing"
+    )
+
+
+def test_a_name_that_nobody_knows_was_never_sent_to(sleep: Callable[[float], None]) -> None:
+    with pytest.raises(DerivaMLOfflineError, match="sent 2 times: gaierror"):
+        HttpClient("http://nowhere.invalid", retries=1, sleep=sleep).request("POST", "/x", json=[])
+
+
+def test_authorities_of_the_environment_are_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ensure_certificates(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority_file(tmp_path)))
+
+    def take(wire: socket.socket) -> None:
+        wire.recv(1 << 16)
+        wire.sendall(OK)
+
+    port = answer_once(take, server_context(tmp_path))
+    assert HttpClient(f"https://localhost:{port}", retries=0).request("GET", "/x").text == "fine"
+    port = answer_once(take, server_context(tmp_path))
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert HttpClient(f"https://localhost:{port}", verify=False, retries=0).request("GET", "/x").text == "fine"
