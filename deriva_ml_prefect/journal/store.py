@@ -84,6 +84,8 @@ class Journal:
                 # a full disk has ended the transaction already
                 if self.connection.in_transaction:
                     self.connection.execute("ROLLBACK")
+                if _is_damage(e):
+                    raise _damaged(self.path, e) from e
                 if isinstance(e, sqlite3.OperationalError):
                     raise DerivaMLConfigurationError(
                         f"The journal {self.path} cannot be written: {e}. What was staged before is still there: make "
@@ -140,7 +142,11 @@ class Journal:
         """A disk that fails while an unfinished write of before is undone makes reading fail too."""
         try:
             yield
-        except sqlite3.OperationalError as e:
+        except sqlite3.DatabaseError as e:
+            if _is_damage(e):
+                raise _damaged(self.path, e) from e
+            if not isinstance(e, sqlite3.OperationalError):
+                raise
             raise DerivaMLConfigurationError(
                 f"The journal {self.path} cannot be read: {e}. What was staged before is still there: see what is "
                 "wrong with the disk, or who holds the file, and repeat."
@@ -149,6 +155,17 @@ class Journal:
     def close(self) -> None:
         with self.lock:
             self.connection.close()
+
+
+def _is_damage(error: BaseException) -> bool:
+    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def _damaged(path: Path, error: BaseException) -> DerivaMLConfigurationError:
+    return DerivaMLConfigurationError(
+        f"The journal {path} is damaged: {error}. Nothing more is written to it. Keep it, and the folder executions "
+        "beside it with what was staged, and ask for help; a new journal is made when it is moved away."
+    )
 
 
 def open_journal(workspace: Path) -> Journal:
@@ -192,10 +209,13 @@ def _connect(path: Path) -> Journal:
                 f"The journal {path} is in use: {e}. Another process, or on a network folder another machine, is in "
                 "the middle of a write; one that sleeps there keeps it until it wakes or ends. Repeat when it has."
             ) from e
-        raise DerivaMLConfigurationError(
-            f"The journal {path} cannot be opened: {e}. If the file is damaged, keep it (it holds staged work) and "
-            "ask for help; a new journal is made when it is moved away."
-        ) from e
+        if isinstance(e, sqlite3.OperationalError):
+            raise DerivaMLConfigurationError(
+                f"The journal {path} cannot be opened: {e}. What was staged before is still there. A journal that is "
+                f"only read is written beside, too: see that {path.parent} can be written, and that there is room on "
+                "its disk, and repeat."
+            ) from e
+        raise _damaged(path, e) from e
     return Journal(path, connection)
 
 

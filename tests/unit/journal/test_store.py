@@ -52,9 +52,42 @@ def test_newer_schema_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_journal_is_refused_and_kept(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "journal.db"
     path.write_bytes(content)
-    with pytest.raises(DerivaMLConfigurationError, match="cannot be opened"):
+    with pytest.raises(DerivaMLConfigurationError, match="is damaged"):
         open_journal(tmp_path)
     assert path.read_bytes() == content
+
+
+def test_page_that_is_damaged_has_a_name_in_reading_and_writing(journal: Journal) -> None:
+    """The pages of the schema, which are read at opening, are whole."""
+    path = journal.path
+    pages = [row[0] for row in journal.connection.execute("SELECT rootpage FROM sqlite_master WHERE rootpage > 1")]
+    size = journal.connection.execute("PRAGMA page_size").fetchone()[0]
+    close_journals()
+    with path.open("r+b") as file:
+        for page in pages:
+            file.seek((page - 1) * size)
+            file.write(b"\xa5" * size)
+    again = open_journal(path.parent)
+    for act in (
+        lambda: again.rows("select_execution", rid="1-A"),
+        lambda: again.row("select_execution", rid="1-A"),
+        lambda: again.write("mark_registered", rid="1-A", catalog_status="x"),
+    ):
+        with pytest.raises(DerivaMLConfigurationError, match=r"is damaged: .*Keep it"):
+            act()
+    close_journals()
+
+
+def test_folder_that_cannot_be_written_is_not_called_damage(tmp_path: Path) -> None:
+    """What SQLite answers on a disk that is read-only; a folder without the right says nothing to root."""
+    open_journal(tmp_path)
+    close_journals()
+    (tmp_path / "journal.db-wal").mkdir()
+    with pytest.raises(DerivaMLConfigurationError, match=r"unable to open.*can be written, and that there is room"):
+        open_journal(tmp_path)
+    (tmp_path / "journal.db-wal").rmdir()
+    assert open_journal(tmp_path)
+    close_journals()
 
 
 def test_file_that_another_process_holds_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,5 +42,5 @@ def test_damaged_journal_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     folder = load_settings().workspace(ONE)
     folder.mkdir(parents=True)
     (folder / "journal.db").write_bytes(b"x" * 5000)
-    with pytest.raises(DerivaMLConfigurationError, match="cannot be opened"):
+    with pytest.raises(DerivaMLConfigurationError, match="is damaged"):
         find_workspaces("1-A")
