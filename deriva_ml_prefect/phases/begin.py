@@ -51,7 +51,7 @@ from deriva_ml_prefect.phases.scrubbing import clean_prose, scrubber
 from deriva_ml_prefect.phases.supersede import leave_behind, take_unfinished, tell_of_unfinished
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import MLAsset, MLVocab
-from deriva_ml_prefect.values.preflight import Verdict
+from deriva_ml_prefect.values.preflight import Preflight, Verdict
 from deriva_ml_prefect.values.records import DatasetVersionRecord, ExecutionRecord, WorkflowRecord
 from deriva_ml_prefect.values.rid import DRY_RUN_RID, RID
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
@@ -435,21 +435,23 @@ def _link_to_parent(context: Context, parent: RID, sequence: int | None) -> None
         )
 
 
-def _tell_ahead(request: Request, workflow: Workflow) -> None:
-    """A dry run says, in the log, what a run would need; what would stop one is raised, before anything is fetched."""
+def _tell_ahead(request: Request, workflow: Workflow) -> Preflight:
+    """A dry run says, in the log, what a run would need, and everything that would stop one."""
     report = look_ahead(request.address, request.spec, workflow)
     for check in report.checks:
         level = logging.INFO if check.verdict is Verdict.good else logging.WARNING
         logger.log(level, "Preflight, %s: %s", check.name, check.text)
-    require_ready(report)
+    return report
 
 
 def _begin_dry(request: Request, settings: Settings) -> Context:
     """A dry run: inputs are resolved and downloaded, nothing is written to the catalog, the journal is thrown away."""
     catalog = catalog_for(request.address)
     workflow = _workflow(request)
+    report = _tell_ahead(request, workflow)
     vocabulary.require_terms(catalog, MLVocab.workflow_type, workflow.workflow_type)
     versions = _resolve(catalog, request)
+    require_ready(report)
     workspace = make_dry_folder(settings.home)
     journal = open_journal(workspace)
     journal_executions.add_execution(
@@ -461,7 +463,6 @@ def _begin_dry(request: Request, settings: Settings) -> Context:
         configuration=_recorded(request.spec, settings),
     )
     _note_versions(journal, DRY_RUN_RID, versions)
-    _tell_ahead(request, workflow)
     context = Context(
         DRY_RUN_RID, request.address, settings.home, workspace, dry_run=True, flow_run_id=request.flow_run_id
     )

@@ -22,7 +22,12 @@ from deriva_ml_prefect.config.dataset import DatasetSpec
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.embedded.authn import add_token
-from deriva_ml_prefect.exceptions import DerivaMLAuthenticationError, DerivaMLConfigurationError, DerivaMLOfflineError
+from deriva_ml_prefect.exceptions import (
+    DerivaMLAuthenticationError,
+    DerivaMLConfigurationError,
+    DerivaMLInvalidTerm,
+    DerivaMLOfflineError,
+)
 from deriva_ml_prefect.ml.creation import create_ml_catalog
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.pages.preflight_page import render_preflight
@@ -246,6 +251,18 @@ def test_dry_run_tells(ml: DerivaML, workflow: Workflow, dataset: str, caplog: p
     told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("Preflight, ")]
     assert any(f"inputs: dataset {dataset} in version" in text for text in told)
     assert any("disk" in text for text in told)
+
+
+def test_dry_run_tells_everything_that_is_wrong_and_raises_the_first(
+    ml: DerivaML, workflow: Workflow, subjects: tuple[str, ...], home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = workflow.model_copy(update={"workflow_type": ["Alchemy"]})
+    with pytest.raises(DerivaMLInvalidTerm, match="Alchemy"):
+        ml.create_execution(datasets=["1-ZZZZ"], assets=[subjects[0]], workflow=wrong, dry_run=True)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    for part in ("terms: Workflow_Type has no term Alchemy", "dataset 1-ZZZZ", f"asset {subjects[0]}"):
+        assert any(part in text for text in told), told
+    assert not (home / "dry-runs").exists()
 
 
 PROJECT = Path(__file__).parents[1] / "experiments" / "project"
