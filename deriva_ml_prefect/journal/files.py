@@ -127,6 +127,11 @@ def sources(journal: Journal, rid: RID) -> list[str]:
     return [str(row[0]) for row in journal.rows("select_sources_of_assets", execution_rid=rid)]
 
 
+def staged_paths(journal: Journal, rid: RID) -> list[str]:
+    """Where the registered files lie in the staging folder, whether they are in the catalog or not."""
+    return [str(row[0]) for row in journal.rows("select_paths_of_assets", execution_rid=rid)]
+
+
 def unsent_keys(journal: Journal, rid: RID) -> list[str]:
     """Keys of the files that are not in the catalog."""
     return [str(row[0]) for row in journal.rows("select_keys_of_unsent_assets", execution_rid=rid)]

@@ -149,6 +149,10 @@ ORDER BY key LIMIT :limit;
 -- Keys of the files that are not in the catalog yet.
 SELECT key FROM execution_state__assets WHERE execution_rid = :execution_rid AND status <> 'uploaded';
 
+-- name: select_paths_of_assets
+-- Where the registered files lie in the staging folder.
+SELECT path FROM execution_state__assets WHERE execution_rid = :execution_rid;
+
 -- name: select_paths_of_unsealed_assets
 -- Those that were never hashed.
 SELECT path FROM execution_state__assets WHERE execution_rid = :execution_rid AND status <> 'uploaded' AND md5 IS NULL;

@@ -12,7 +12,7 @@ from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.record import write_run_record
 from deriva_ml_prefect.phases.seal import seal_file
 from deriva_ml_prefect.phases.send import UploadOptions, for_own_files
-from deriva_ml_prefect.phases.stage import forget_staged_bytes
+from deriva_ml_prefect.phases.tidy import forget_staged_bytes
 from deriva_ml_prefect.phases.upload import upload_files
 from deriva_ml_prefect.values.durations import RECORDED, format_duration, measured_seconds, told_seconds
 from deriva_ml_prefect.values.effects import EffectState

@@ -14,15 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deriva_ml_prefect.config.settings import Settings, load_settings
-from deriva_ml_prefect.exceptions import DerivaMLOwnershipError
+from deriva_ml_prefect.exceptions import DerivaMLConfigurationError, DerivaMLOwnershipError
 from deriva_ml_prefect.journal import executions, features, files, ownership
 from deriva_ml_prefect.journal.disk import naming_disk_errors
 from deriva_ml_prefect.journal.executions import Entry
 from deriva_ml_prefect.journal.store import FILE_NAME, Journal, open_journal
 from deriva_ml_prefect.phases.dry_folder import FOLDER as DRY_RUNS
+from deriva_ml_prefect.phases.tidy import find_strays, shown
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.garbage import Garbage, Kept, Kind
 from deriva_ml_prefect.values.rid import DRY_RUN_RID
+from deriva_ml_prefect.values.sizes import format_count
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
 TRASH = ".being-deleted"
@@ -45,17 +47,25 @@ def find_garbage(*, aborted: bool = False, work: bool = False) -> Found:
     garbage: list[Garbage] = []
     kept: list[Kept] = []
     for path in sorted((settings.home / "workspaces").glob(f"*/*/{FILE_NAME}")):
-        journal = open_journal(path.parent)
-        for folder in _folders(path.parent / "executions"):
-            entry = executions.read_execution(journal, folder.name)
-            if entry is None:
-                continue
-            address = executions.read_address(journal, entry.rid)
-            for item in _of_execution(journal, entry, address, folder, aborted=aborted, work=work):
-                garbage += [item] if isinstance(item, Garbage) else []
-                kept += [item] if isinstance(item, Kept) else []
+        try:
+            found = list(_of_workspace(path.parent, aborted=aborted, work=work))
+        except DerivaMLConfigurationError as e:
+            # what it holds is not known, and the other workspaces are no worse for it
+            kept.append(Kept(path.parent, size_of(path.parent)[0], " ".join(str(e).split())))
+            continue
+        garbage += [item for item in found if isinstance(item, Garbage)]
+        kept += [item for item in found if isinstance(item, Kept)]
     garbage += _dry_runs(settings)
     return Found(tuple(garbage), tuple(kept))
+
+
+def _of_workspace(workspace: Path, *, aborted: bool, work: bool) -> Iterator[Garbage | Kept]:
+    journal = open_journal(workspace)
+    for folder in _folders(workspace / "executions"):
+        entry = executions.read_execution(journal, folder.name)
+        if entry is not None:
+            address = executions.read_address(journal, entry.rid)
+            yield from _of_execution(journal, entry, address, folder, aborted=aborted, work=work)
 
 
 def _folders(parent: Path) -> list[Path]:
@@ -86,6 +96,13 @@ def _of_execution(
         kind = Kind(name)
         if kind is Kind.checkpoints and entry.outcome is not Outcome.completed and entry.superseded_by is None:
             yield Kept(path, size_of(path)[0], "its code did not finish, and may be continued", entry.rid)
+        elif kind is Kind.staged and (strays := find_strays(journal, entry.rid, path)):
+            count = format_count(len(strays), "file")
+            if work:
+                yield _garbage(Kind.work, path, f"Uploaded, but for {count} never registered", entry, address)
+            else:
+                reason = f"{count} in it, never registered, are in no catalog: {shown(strays)}; --work deletes them"
+                yield Kept(path, size_of(path)[0], reason, entry.rid)
         elif kind is Kind.work and not work:
             yield Kept(path, size_of(path)[0], "scratch files are in no catalog: --work deletes them", entry.rid)
         else:
@@ -161,6 +178,8 @@ def _delete(item: Garbage) -> str | None:
             files.count_unsent(journal, item.rid) or features.count_unsent(journal, item.rid)
         ):
             return "outputs have been staged meanwhile"
+        if item.kind is Kind.staged and find_strays(journal, item.rid, item.path):
+            return "files that nobody registered have been written to it meanwhile"
         remove(item.path)
     finally:
         ownership.release(folder)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,9 @@ class _InUse:
 def find_cached(*, older_than: float | None = None, over: int | None = None) -> list[Garbage]:
     """Entries that nobody used for `older_than` seconds, and the longest unused beyond `over` bytes in all."""
     settings = load_settings()
-    entries = sorted(_entries(settings), key=lambda item: item.used)
+    if older_than is None and over is None:
+        return list(_left(settings))
+    entries = sorted(_entries(settings, _addresses(settings)), key=lambda item: item.used)
     used = _in_use(settings)
     free = [item for item in entries if item.rid not in used.rids and time.time() - item.used > UNTOUCHED]
     chosen = [item for item in free if older_than is not None and time.time() - item.used > older_than]
@@ -55,12 +57,11 @@ def find_cached(*, older_than: float | None = None, over: int | None = None) -> 
 
 def cache_size() -> tuple[int, int]:
     """Bytes and entries of the cache."""
-    entries = list(_entries(load_settings()))
+    entries = list(_entries(load_settings(), {}))
     return sum(item.bytes for item in entries), len(entries)
 
 
-def _entries(settings: Settings) -> Iterator[Garbage]:
-    known = _addresses(settings)
+def _entries(settings: Settings, known: Mapping[str, Address]) -> Iterator[Garbage]:
     for folder in cache.list_entries(settings):
         if not folder.name.endswith(TRASH):
             yield _entry(Kind.bag, folder, _address_of_bag(folder))

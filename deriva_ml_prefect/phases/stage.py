@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -397,7 +396,7 @@ def _problem(
 def unregister_file(context: Context, key: str) -> None:
     """Drop a registered file that is not in the catalog: it is not uploaded, and nothing waits for it any more.
 
-    Bytes that were written to the path stay there until the staged files are removed; a source is not touched.
+    Bytes that were written to the path stay there, in no catalog, until somebody removes them; a source is not touched.
     """
     _check_open(context)
     journal = journal_of(context)
@@ -429,10 +428,3 @@ def write_output(context: Context, request: Registration, content: bytes) -> Sta
         os.fsync(stream.fileno())
     temporary.replace(path)
     return register_file(context, Registration(**{**vars(request), "always_new": True}))
-
-
-def forget_staged_bytes(context: Context) -> None:
-    """Delete staged files that are in the catalog. Journal entries and receipts stay."""
-    if journal_files.count_unsent(journal_of(context), context.rid):
-        return
-    shutil.rmtree(context.staged, ignore_errors=True)

@@ -109,6 +109,44 @@ def test_changed_row_keeps_the_files(call: Call, kept_staged: Run, ml: DerivaML)
     assert exe.context.staged.is_dir()
 
 
+def test_staged_files_that_nobody_registered_stay(call: Call, kept_staged: Run) -> None:
+    exe = kept_staged()
+    stray = exe.context.staged / "Image" / "weights.bin.index"
+    stray.write_text("in no catalog")
+    assert of(gc(call), exe).keys() == {"checkpoints"}
+    kept = [item["why"] for item in gc(call, "--delete")["kept"] if item["rid"] == exe.rid]
+    assert any("1 file in it, never registered, are in no catalog: 'Image/weights.bin.index'" in why for why in kept)
+    assert stray.read_text() == "in no catalog"
+    asked = call("gc", "--work", "--delete")
+    assert asked.returncode == 1
+    assert stray.exists()
+    gc(call, "--work", "--delete", "--yes")
+    assert not exe.context.staged.exists()
+
+
+def test_file_that_nobody_registered_and_that_comes_in_between_stays(kept_staged: Run) -> None:
+    exe = kept_staged()
+    found = [item for item in find_garbage().garbage if item.rid == exe.rid and item.kind is Kind.staged]
+    (exe.context.staged / "late.txt").write_text("in no catalog")
+    (kept,) = collect.collect(found, lambda _: None, delete_cached)
+    assert isinstance(kept, Kept)
+    assert (exe.context.staged / "late.txt").exists()
+
+
+def test_a_workspace_that_cannot_be_read_stays_and_holds_up_no_other(call: Call, kept_staged: Run, home: Path) -> None:
+    exe = kept_staged()
+    damaged = home / "workspaces" / "a.example.org" / "1"
+    staged = damaged / "executions" / "1-A" / "staged" / "Image" / "only.png"
+    staged.parent.mkdir(parents=True)
+    staged.write_text("nowhere else")
+    (damaged / "journal.db").write_text("no journal" * 500)
+    document = gc(call, "--delete")
+    assert of(document, exe).keys() == {"staged", "checkpoints"}
+    (kept,) = [item for item in document["kept"] if item["path"] == str(damaged)]
+    assert "is damaged" in kept["why"]
+    assert staged.read_text() == "nowhere else"
+
+
 def test_nothing_of_an_unfinished_or_living_one(call: Call, run: Run, kept_staged: Run, ml: DerivaML) -> None:
     staged = run(upload=False)
     staged.checkpoint_path("last.pt").write_text("x")

@@ -167,6 +167,28 @@ def test_unregistered_files_are_named(begin: Begin, caplog: pytest.LogCaptureFix
     assert "model.png" not in told
 
 
+def test_files_beside_registered_ones_outlive_the_upload(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
+    with begin() as exe:
+        registered = exe.asset_file_path("Image", "model.png")
+        registered.write_bytes(exe.execution_rid.encode())
+        strays = [registered.with_name("model.png.index"), exe.context.staged / "top.txt"]
+        strays.append(exe.context.staged / "Image" / "shards" / "0.bin")
+        strays[-1].parent.mkdir()
+        for stray in strays:
+            stray.write_text("in no catalog")
+        # of a process that was killed in the middle of a write
+        registered.with_name(".model.png.tmp").write_text("torn")
+    exe.upload_execution_outputs()
+    (told,) = [message for message in caplog.messages if "never registered" in message]
+    assert "without 3 files" in told
+    assert "'Image/model.png.index', 'Image/shards/0.bin', 'top.txt'" in told
+    assert [stray.read_text() for stray in strays] == ["in no catalog"] * 3
+    assert not registered.exists()
+    exe.asset_file_path("Image", strays[0]).resolve()
+    exe.upload_execution_outputs()
+    assert {asset.filename for asset in exe.ml.lookup_execution(exe.rid).list_assets("Output")} >= {"model.png.index"}
+
+
 def git(folder: Path, *arguments: str) -> None:
     identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
     subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)

@@ -1,0 +1,66 @@
+"""Deleting the staged files of an execution that is Uploaded, but for what nobody registered: no catalog has that."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from deriva_ml_prefect.journal import files
+from deriva_ml_prefect.journal.store import Journal
+from deriva_ml_prefect.phases.context import Context, journal_of
+from deriva_ml_prefect.values.rid import RID
+from deriva_ml_prefect.values.sizes import format_count
+
+logger = logging.getLogger(__name__)
+NAMED = 5
+"""Files that a message names; the others are counted."""
+
+
+def forget_staged_bytes(context: Context) -> None:
+    """Delete staged files that are in the catalog. Journal entries and receipts stay, and files never registered."""
+    journal = journal_of(context)
+    if files.count_unsent(journal, context.rid):
+        return
+    strays = find_strays(journal, context.rid, context.staged)
+    if not strays:
+        shutil.rmtree(context.staged, ignore_errors=True)
+        return
+    # as above, what cannot be deleted now is left to gc
+    for file in files.list_files(journal, context.rid):
+        with contextlib.suppress(OSError):
+            file.path.unlink()
+    for folder in context.staged.iterdir():
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+    logger.warning(
+        "Execution %s is Uploaded without %s of its staging folder, never registered (or dropped): %s. They stay in "
+        "%s. Register one that matters with asset_file_path(), and upload again.",
+        *(context.rid, format_count(len(strays), "file"), shown(strays), context.staged),
+    )
+
+
+def find_strays(journal: Journal, rid: RID, staged: Path) -> list[Path]:
+    """Files below a staging folder that are no registered ones; their paths inside it."""
+    registered = {tuple(path.rsplit(os.sep, 2)[1:]) for path in files.staged_paths(journal, rid)}
+    sources = set(files.sources(journal, rid))
+    found = []
+    for at, _, names in os.walk(staged):
+        folder = os.path.relpath(at, staged)
+        # what write_output left when it was killed is not the user's
+        found += [
+            Path(folder, name)
+            for name in names
+            if (folder, name) not in registered
+            and os.path.join(at, name) not in sources  # noqa: PTH118 (for each of many files)
+            and (folder, name.removeprefix(".").removesuffix(".tmp")) not in registered
+        ]
+    return sorted(found)
+
+
+def shown(paths: list[Path]) -> str:
+    """The first of some paths, and how many more there are."""
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return ", ".join(map(repr, map(str, paths[:NAMED]))) + more
