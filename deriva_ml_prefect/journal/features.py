@@ -92,7 +92,7 @@ def _add_batch(journal: Journal, feature: int, part: Sequence[Staged], called: s
     changes = connection.total_changes
     connection.executemany(
         sql("insert_feature_value"),
-        ({"feature": feature, "target": target, "record_json": text} for target, text in part),
+        ((feature, target, text) for target, text in part),
     )
     added = connection.total_changes - changes
     if added < len(part):

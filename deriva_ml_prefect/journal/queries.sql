@@ -213,8 +213,9 @@ ON CONFLICT (execution_rid, feature_table) DO NOTHING;
 SELECT number FROM execution_state__features WHERE execution_rid = :execution_rid AND feature_table = :feature_table;
 
 -- name: insert_feature_value
--- Stage one value; what is staged for the target already stays.
-INSERT INTO execution_state__feature_values (feature, target, record_json) VALUES (:feature, :target, :record_json)
+-- Stage one value (feature, target, record); what is staged for the target already stays. There may be very many:
+-- words without names are bound faster.
+INSERT INTO execution_state__feature_values (feature, target, record_json) VALUES (?, ?, ?)
 ON CONFLICT DO NOTHING;
 
 -- name: select_last_feature_value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -30,7 +30,7 @@ from deriva_ml_prefect.ml.asset_file import AssetFacts, AssetFilePath
 from deriva_ml_prefect.ml.bag import DatasetBag
 from deriva_ml_prefect.ml.current import use_execution
 from deriva_ml_prefect.ml.dataset import Dataset
-from deriva_ml_prefect.ml.feature import Feature, FeatureRecord
+from deriva_ml_prefect.ml.feature import FeatureRecord, feature_of, plain_records
 from deriva_ml_prefect.ml.metrics_log import log_metrics
 from deriva_ml_prefect.phases import checkpoint, download, lifecycle, make_dataset, remind, run, stage
 from deriva_ml_prefect.phases.add_files import add_files
@@ -241,8 +241,8 @@ class Execution(KnowsAbsent):
         first = next(given, None)
         if first is None:
             raise ValueError("add_features() was given no records.")
-        feature = _feature_of(first)
-        return stage.stage_features(self.context, feature.definition, _plain_records(feature, chain([first], given)))
+        feature = feature_of(first)
+        return stage.stage_features(self.context, feature.definition, plain_records(feature, chain([first], given)))
 
     def unstage_features(self, records: Iterable[FeatureRecord] | type[FeatureRecord]) -> int:
         """Drop staged values that are not in the catalog yet: those for the targets of the records, or all of a class.
@@ -254,8 +254,8 @@ class Execution(KnowsAbsent):
         given = list(records)
         if not given:
             return 0
-        feature = _feature_of(given[0])
-        targets = [str(row[feature.definition.target_column]) for row in _plain_records(feature, given)]
+        feature = feature_of(given[0])
+        targets = [str(row[feature.definition.target_column]) for row in plain_records(feature, given)]
         return stage.unstage_features(self.context, feature.definition, targets)
 
     def staged(self) -> Staged:
@@ -421,26 +421,3 @@ class Execution(KnowsAbsent):
             file.asset_table, file.file_name, file.asset_types, file.metadata, file.description, file.rid
         )
         return AssetFilePath.of(file.path, facts, describe, unregister)
-
-
-def _plain_records(feature: Feature, records: Iterable[FeatureRecord]) -> Iterator[dict[str, Any]]:
-    """Columns and values of records, which must all be of this feature."""
-    for record in records:
-        other = _feature_of(record)
-        if other is not feature and other.definition.qualified != feature.definition.qualified:
-            shown = ", ".join(sorted(f"{f.target_table}.{f.feature_name}" for f in (feature, other)))
-            raise DerivaMLValidationError(
-                f"One call of add_features() takes one feature, and these were given: {shown}. Call it once for each."
-            )
-        yield record.model_dump(exclude={"RCT"}, exclude_none=True)
-
-
-def _feature_of(record: FeatureRecord) -> Feature:
-    """The feature that a record is a value of; DerivaMLValidationError for anything that is no record."""
-    feature = getattr(type(record), "feature", None)
-    if not isinstance(feature, Feature):
-        raise DerivaMLValidationError(
-            f"add_features() was given {type(record).__name__} among its records. Make records with the class that "
-            "ml.feature_record_class(table, feature_name) gives."
-        )
-    return feature

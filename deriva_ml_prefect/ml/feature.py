@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,8 @@ from deriva_ml_prefect.values.records import FeatureColumn, FeatureDefinition
 
 if TYPE_CHECKING:
     import pandas
+
+_SCALARS = frozenset({str, int, float, bool})
 
 
 def _no_truth(value: Any) -> Any:
@@ -225,3 +227,37 @@ class Feature:
 def _restore(definition: FeatureDefinition, values: dict[str, Any], given: set[str]) -> FeatureRecord:
     """A record that another process, or an earlier one, had pickled."""
     return Feature(definition).feature_record_class().model_construct(given, **values)
+
+
+def plain_records(feature: Feature, records: Iterable[FeatureRecord]) -> Iterator[dict[str, Any]]:
+    """Columns and values of records, which must all be of this feature."""
+    own = feature.feature_record_class()
+    for record in records:
+        if type(record) is not own:
+            _check_same(feature, feature_of(record))
+        else:
+            # nearly all records are like this, and there may be very many
+            values = {name: value for name, value in vars(record).items() if value is not None and name != "RCT"}
+            if _SCALARS.issuperset(map(type, values.values())):
+                yield values
+                continue
+        yield record.model_dump(exclude={"RCT"}, exclude_none=True)
+
+
+def _check_same(feature: Feature, other: Feature) -> None:
+    if other.definition.qualified != feature.definition.qualified:
+        shown = ", ".join(sorted(f"{f.target_table}.{f.feature_name}" for f in (feature, other)))
+        raise DerivaMLValidationError(
+            f"One call of add_features() takes one feature, and these were given: {shown}. Call it once for each."
+        )
+
+
+def feature_of(record: FeatureRecord) -> Feature:
+    """The feature that a record is a value of; DerivaMLValidationError for anything that is no record."""
+    feature = getattr(type(record), "feature", None)
+    if not isinstance(feature, Feature):
+        raise DerivaMLValidationError(
+            f"add_features() was given {type(record).__name__} among its records. Make records with the class that "
+            "ml.feature_record_class(table, feature_name) gives."
+        )
+    return feature

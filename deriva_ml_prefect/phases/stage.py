@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ from deriva_ml_prefect.values.rid import check_rid
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 logger = logging.getLogger(__name__)
+
+SPOOLED_AT_ONCE = 1_000
+"""Feature values that are written to a file together."""
 
 
 @dataclass(frozen=True)
@@ -247,14 +251,15 @@ def stage_features(context: Context, feature: FeatureDefinition, records: Iterab
     count = 0
     # a file, so that neither memory nor a lock on the journal is held while the caller's records are made
     with tempfile.TemporaryFile("w+", dir=context.folder, encoding="utf-8", newline="\n") as spool:
-        for target, text in _as_staged(context, feature, records):
-            count += 1
-            spool.write(f"{target}\t{text}\n")
+        staged = _as_staged(context, feature, records)
+        while lines := [f"{target}\t{text}\n" for target, text in islice(staged, SPOOLED_AT_ONCE)]:
+            count += len(lines)
+            spool.write("".join(lines))
         spool.seek(0)
         journal_features.add_features(
             journal_of(context),
             context.rid,
-            (_split(line) for line in spool),
+            map(_split, spool),
             feature_table=f"{feature.schema}.{feature.table}",
             feature_name=feature.name,
             target_table=feature.target_table,
@@ -263,7 +268,7 @@ def stage_features(context: Context, feature: FeatureDefinition, records: Iterab
 
 
 def _split(line: str) -> journal_features.Staged:
-    target, _, text = line.rstrip("\n").partition("\t")
+    target, _, text = line[:-1].partition("\t")
     return target, text
 
 
@@ -278,38 +283,50 @@ def _as_staged(
     terms: dict[str, tuple[tuple[str, str], dict[Any, str]]] = {
         column.name: (column.refers_to, {}) for column in feature.columns if column.refers_to and column.holds_names
     }
-    needed = frozenset(column.name for column in feature.columns if not column.nullok and column.default is None)
     checks = {column.name: (check_of(column.typename), column.typename) for column in feature.columns}
     fixed = {feature.execution_column: context.rid, feature.feature_name_column: feature.name}
-    known = frozenset({*checks, *fixed, feature.target_column})
-    order = sorted(known)
-    target_column = feature.target_column
+    target_column, target_called = feature.target_column, f"{feature.name}.{feature.target_column}"
+    names: tuple[str, ...] | None = None
     for record in records:
         given = {**record, **fixed}
-        for name, (check, typename) in checks.items():
-            value = given.get(name)
+        if tuple(given) != names:
+            # of many records nearly all have the same columns
+            names = tuple(given)
+            _check_columns(feature, given)
+            order = sorted(names)
+            checked = [(name, *checks[name], terms.get(name)) for name in names if name in checks]
+        for name, check, typename, term in checked:
+            value = given[name]
             if value is None:
                 continue
             if type(value) not in _SCALARS:
                 value = given[name] = _plain(value)
             if check(value):
                 check_value(typename, value, f"{feature.name}.{name}")
-            if name in terms:
-                table, names = terms[name]
-                if value not in names:
-                    names.update(_own_names(context, table, [value]))
-                given[name] = names[value]
-        if not given.keys() <= known:
-            unknown = ", ".join(sorted(given.keys() - known))
-            raise DerivaMLValidationError(f"Feature {feature.name} has no column {unknown}. Nothing was staged.")
-        if not needed <= given.keys():
-            raise DerivaMLValidationError(
-                f"Feature {feature.name} of {feature.target_table} {given[target_column]}: "
-                f"{', '.join(sorted(needed - given.keys()))} must be given. Nothing of this call was staged."
-            )
-        target = check_rid(str(given[target_column]), f"{feature.name}.{target_column}")
+            if term is not None:
+                table, own = term
+                if value not in own:
+                    own.update(_own_names(context, table, [value]))
+                given[name] = own[value]
+        target = check_rid(str(given[target_column]), target_called)
         # keys in order, so that equal values are equal texts
-        yield target, to_json({name: given[name] for name in order if name in given}).decode()
+        yield target, to_json({name: given[name] for name in order}).decode()
+
+
+def _check_columns(feature: FeatureDefinition, given: Mapping[str, Any]) -> None:
+    """Refuse a record that has columns which the feature has not, or lacks one that it needs."""
+    own = {column.name for column in feature.columns}
+    unknown = given.keys() - own - {feature.execution_column, feature.feature_name_column, feature.target_column}
+    if unknown:
+        raise DerivaMLValidationError(
+            f"Feature {feature.name} has no column {', '.join(sorted(unknown))}. Nothing was staged."
+        )
+    needed = {column.name for column in feature.columns if not column.nullok and column.default is None}
+    if missing := needed - given.keys():
+        raise DerivaMLValidationError(
+            f"Feature {feature.name} of {feature.target_table} {given[feature.target_column]}: "
+            f"{', '.join(sorted(missing))} must be given. Nothing of this call was staged."
+        )
 
 
 def unstage_features(context: Context, feature: FeatureDefinition, targets: Iterable[str] | None) -> int:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -104,6 +105,8 @@ def _wrong_integer(bits: int) -> Check:
 
 def _wrong_float(largest: float) -> Check:
     def check(value: Any) -> str | None:
+        if type(value) is float and -largest <= value <= largest:
+            return None
         if isinstance(value, bool):
             return "is a truth value: write 0.0 or 1.0 if a number is meant"
         try:
@@ -188,7 +191,7 @@ def _wrong_other(value: Any) -> str | None:
 _CHECKS: Mapping[str, Check] = {
     **dict.fromkeys(("text", "markdown", "longtext", "ermrest_rid", "ermrest_curie", "ermrest_uri"), _wrong_text),
     "float4": _wrong_float(_LARGEST_FLOAT4),
-    "float8": _wrong_float(math.inf),
+    "float8": _wrong_float(sys.float_info.max),
     "boolean": _wrong_boolean,
     "date": _wrong_date,
     "timestamp": _wrong_moment(aware=False),

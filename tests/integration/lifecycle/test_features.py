@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,6 +19,7 @@ from deriva_ml_prefect.exceptions import (
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.ml.feature import FeatureRecord
+from deriva_ml_prefect.phases import stage
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 Begin = Callable[..., Execution]
@@ -180,6 +182,28 @@ def test_values_may_come_one_by_one(ml: DerivaML, subjects: tuple[str, ...], beg
         exe.add_features(values(0.25))
     assert exe.staged().features == {"Subject.Score": len(subjects)}
     assert len(exe.staged().files) == 2 * len(subjects)
+
+
+def test_records_of_one_call_may_differ_in_their_columns(
+    ml: DerivaML, subjects: tuple[str, ...], begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is looked at as if it were alone, whatever the one before it had; two at a time go through the file."""
+    monkeypatch.setattr(stage, "SPOOLED_AT_ONCE", 2)
+    score = ml.feature_record_class("Subject", "Score")
+    definition = score.feature.definition
+    given = [{"Subject": subjects[0], "Score": 0.5}, {"Subject": subjects[1]}, {"Score": 7, "Subject": subjects[2]}]
+    with begin() as exe:
+        for wrong, match in [
+            ({"Subject": subjects[3], "Nowhere": 1}, "has no column Nowhere"),
+            ({"Subject": subjects[3], "Score": math.nan}, "is not finite"),
+            ({"Subject": subjects[3].lower() + "!", "Score": 0.5}, "is not a RID"),
+        ]:
+            with pytest.raises(DerivaMLValidationError, match=match):
+                stage.stage_features(exe.context, definition, [*given, wrong])
+        assert exe.staged().features == {}
+        assert stage.stage_features(exe.context, definition, given) == 3
+    exe.upload_execution_outputs()
+    assert values(ml, exe, "Score", "Score") == {subjects[0]: 0.5, subjects[1]: None, subjects[2]: 7.0}
 
 
 def test_what_cannot_be_a_value_is_refused_when_it_is_staged(
