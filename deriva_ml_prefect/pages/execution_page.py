@@ -45,16 +45,19 @@ def render_execution(summary: ExecutionSummary) -> str:
 
 
 def _inputs(summary: ExecutionSummary) -> list[str]:
-    datasets = [
+    heads: tuple[str, ...] = ("RID", "Version", "Description")
+    datasets: list[tuple[str, ...]] = [
         (_link(summary, item.rid), cell(item.version or ""), cell(item.description or ""))
         for item in summary.input_datasets
     ]
+    if not any(item.description for item in summary.input_datasets):
+        heads, datasets = heads[:2], [row[:2] for row in datasets]
     read = [
         (_link(summary, item.rid), cell(item.filename or ""), cell(item.asset_table), str(item.length), cell(item.md5))
         for item in summary.input_assets
     ]
     return [
-        *linked_table("Datasets read", ("RID", "Version", "Description"), datasets),
+        *linked_table("Datasets read", heads, datasets),
         *linked_table("Assets read", ("RID", "File", "Table", "Bytes", "MD5"), read),
     ]
 

@@ -29,6 +29,8 @@ def summarize_locally(address: Address, workspace: Path, rid: RID) -> ExecutionS
     if entry is None:
         return None
     read = inputs.list_inputs(journal, rid)
+    # what each is for in this execution; what the catalog says of a dataset is not known here
+    purposes = {each["rid"]: each.get("description") for each in entry.configuration.get("datasets") or ()}
     made = sorted(files.list_files(journal, rid), key=lambda f: (f.asset_table == MLAsset.execution_metadata, f.key))
     return ExecutionSummary(
         address=address,
@@ -36,7 +38,9 @@ def summarize_locally(address: Address, workspace: Path, rid: RID) -> ExecutionS
         execution=_record(entry),
         workflow=_workflow(entry),
         input_datasets=tuple(
-            InputDataset(item.rid, item.facts.get("version"), None) for item in read if item.kind == "dataset"
+            InputDataset(item.rid, item.facts.get("version"), purposes.get(item.rid))
+            for item in read
+            if item.kind == "dataset"
         ),
         input_assets=tuple(_input_asset(item) for item in read if item.kind == "asset"),
         output_assets=tuple(_output_asset(file) for file in made),

@@ -128,10 +128,12 @@ def test_inputs_are_in_the_table_and_the_events(
     def train(execution: Execution) -> None:
         seen.append(execution.execution_rid)
 
-    train(configuration=ExecutionConfiguration(datasets=[dataset[0]]))
+    read_for = {"rid": dataset[0], "description": "to learn from"}
+    train(configuration=ExecutionConfiguration(datasets=[read_for]))
     (rid,) = seen
     await_told(rid)
     run = run_of(server, rid)
+    assert f"| {dataset[1]} | to learn from |" in server.artifacts(run["id"])["execution"]["data"]
     table = json.loads(server.artifacts(run["id"])["files"]["data"])
     (read,) = [row for row in table if row["Role"] == "Input"]
     assert (read["Kind"], read["RID"], read["Name"]) == ("Dataset", dataset[0], f"version {dataset[1]}")

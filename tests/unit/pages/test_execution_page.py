@@ -45,6 +45,12 @@ def test_everything_is_there() -> None:
     assert (SUMMARY.bytes_uploaded, SUMMARY.rows_uploaded, SUMMARY.outcome) == (12, 501, "completed")
 
 
+def test_no_column_is_empty() -> None:
+    assert "| RID | Version | Description |" in render_execution(SUMMARY)
+    nameless = replace(SUMMARY, input_datasets=(InputDataset("1-D", "1.0.0", None), InputDataset("1-E", None, "")))
+    assert "| RID | Version |\n" in render_execution(nameless)
+
+
 def test_hostile_texts_stay_texts() -> None:
     workflow = WorkflowRecord("1-W", HOSTILE, HOSTILE, HOSTILE, None, None, (HOSTILE,))
     hostile = replace(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 from playwright.sync_api import TimeoutError as TookTooLong
 
 from tests.integration.prefect.ui.stage import ROOT, Stage
+from tests.prefect_process import wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _ARGUMENTS = (
@@ -55,20 +58,44 @@ class Person:
         self.page.goto(f"{self.stage.server.url}/v2{path}")
         return self.page
 
-    def photograph(self, name: str, *, height: int | None = None) -> None:
-        """Keep a picture of the page as it is, if pictures are wanted."""
+    def photograph(self, name: str, *, height: int | None = None, graph: bool = False) -> None:
+        """Keep a picture of the page as it is, if pictures are wanted; with `graph`, when that of a run is drawn."""
         if self.pictures is None:
             return
         self.page.wait_for_timeout(1500)
-        path = self.pictures / f"{name}.png"
         size = self.page.viewport_size
         if height is not None and size is not None:
             self.page.set_viewport_size({"width": size["width"], "height": height})
             self.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-            self.page.wait_for_timeout(700)
-        self.page.screenshot(path=path)
+        if graph:
+            self._await_graph()
+        (self.pictures / f"{name}.png").write_bytes(self._still_picture())
         if size is not None:
             self.page.set_viewport_size(size)
+
+    def _still_picture(self) -> bytes:
+        """The page, when it looks as it did a moment before."""
+        seen: list[bytes] = []
+
+        def still() -> bool:
+            self.page.wait_for_timeout(700)
+            seen.append(self.page.screenshot())
+            return seen[-2:] == [seen[-1]] * 2
+
+        wait_until(still, "a page that stands still", PATIENCE / 1000)
+        return seen[-1]
+
+    def _await_graph(self) -> None:
+        """Wait for the bars of a run's parts; an empty graph has a colour or two above its buttons."""
+        canvas = self.page.locator("canvas").first
+        canvas.wait_for()
+
+        def drawn() -> bool:
+            with Image.open(io.BytesIO(canvas.screenshot())) as picture:
+                upper = picture.convert("RGB").crop((5, 5, picture.width - 5, picture.height - 60))
+                return len(upper.getcolors(maxcolors=upper.width * upper.height) or ()) > 20
+
+        wait_until(drawn, "the graph of the run", PATIENCE / 1000)
 
     def fill_in_configuration(self, name: str, *, dataset: str, description: str) -> None:
         """Make a block document in its form."""
@@ -116,6 +143,6 @@ class Person:
         page = self.go(f"/runs/flow-run/{flow_run_id}")
         page.get_by_role("button", name="Open menu").click()
         page.get_by_role("menuitem", name="Retry").click()
-        self.photograph("retry")
+        self.photograph("retry", graph=True)
         page.get_by_role("dialog").or_(page.get_by_role("alertdialog")).get_by_role("button", name="Retry").click()
         page.get_by_role("dialog").or_(page.get_by_role("alertdialog")).wait_for(state="hidden")

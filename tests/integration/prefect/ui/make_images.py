@@ -16,7 +16,7 @@ from tests.integration.prefect.ui.stage import ROOT, whole_stage
 from tests.prefect_process import wait_until
 
 IMAGES = ROOT / "docs" / "images"
-COLOURS = 200
+COLOURS = 256
 """Of a picture's palette: pages have few, and the files are a third of their size."""
 
 
@@ -29,7 +29,7 @@ def make_images() -> None:
         (rid,) = stage.trainings()
         person.go(f"/runs/flow-run/{failed['id']}?tab=Details")
         page.get_by_text("Failed").first.wait_for()
-        person.photograph("failed-run")
+        person.photograph("failed-run", height=1000, graph=True)
         staged = Path(stage.execution(rid)["folder"]) / "staged" / "Execution_Asset" / "report.txt"
         staged.write_text("written afterwards\n")
         person.retry(failed["id"])
@@ -43,7 +43,7 @@ def make_images() -> None:
         stage.await_end(started["id"])
         person.go(f"/runs/flow-run/{started['id']}?tab=Artifacts")
         page.get_by_text("Completed").first.wait_for()
-        person.photograph("flow-run")
+        person.photograph("flow-run", height=1040, graph=True)
         shown = stage.artifacts(started["id"])
         page.set_viewport_size({"width": 1500, "height": 800})
         for name in ("execution", "metrics", "files"):

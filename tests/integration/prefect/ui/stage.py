@@ -36,7 +36,7 @@ for block in (DerivaCredentials, DerivaCatalog, ExecutionConfiguration):
     block.register_type_and_schema()
 DerivaCatalog(hostname="embedded", catalog_id=ml.catalog_id).save("lab")
 ExecutionConfiguration(
-    datasets=[{"rid": dataset.dataset_rid}],
+    datasets=[{"rid": dataset.dataset_rid, "description": "To learn from"}],
     workflow=Workflow(name="train-network", workflow_type=["Training"]),
     description="Train on the digits",
 ).save("train-digits")
