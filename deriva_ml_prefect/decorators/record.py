@@ -14,19 +14,22 @@ from typing import Any
 from prefect import runtime
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause, TerminationSignal
+from prefect.flow_engine import run_flow
 from prefect.flows import Flow
 from prefect.states import Cancelled, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.callables import get_call_parameters
 
 from deriva_ml_prefect.blocks import DerivaCatalog, ExecutionConfiguration, find_catalog
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.decorators.plan import Plan, is_recorded
+from deriva_ml_prefect.decorators.run_within import create_run_within
 from deriva_ml_prefect.decorators.signature import own_signature, show_as, shown_docstring, shown_signature
 from deriva_ml_prefect.ml.current import current_place, use_execution
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.orders import heed, suspension
-from deriva_ml_prefect.outage.code_call import CodeCall, code_calling
+from deriva_ml_prefect.outage.code_call import CodeCall, code_calling, code_run_name
 from deriva_ml_prefect.outage.ends import server_is_away, survive_outage
 from deriva_ml_prefect.outage.missed import tell_missed_ends_aside
 from deriva_ml_prefect.outage.patience import patient
@@ -152,11 +155,12 @@ def _run_code(plan: Plan, ml: DerivaML, context: Context, bound: inspect.BoundAr
     with code_calling() as ended:
         try:
             with use_execution(Execution(ml, context)):
-                if not FlowRunContext.get():
+                around = FlowRunContext.get()
+                if around is None:
                     return settled(plan.code.fn(*bound.args, **bound.kwargs))
                 # the flow around sends them
                 with without_heartbeats():
-                    return _run_subflow(plan, bound, ended)
+                    return _run_subflow(plan, around, context, bound, ended)
         except Pause as e:
             if not ended.returned:
                 raise suspension(e) from e
@@ -165,10 +169,15 @@ def _run_code(plan: Plan, ml: DerivaML, context: Context, bound: inspect.BoundAr
             return ended.value
 
 
-def _run_subflow(plan: Plan, bound: inspect.BoundArguments, ended: CodeCall) -> Any:
+def _run_subflow(
+    plan: Plan, around: FlowRunContext, context: Context, bound: inspect.BoundArguments, ended: CodeCall
+) -> Any:
     """The user's code as a flow run of its own. What it returned counts, also where Prefect cannot be told of it."""
     try:
-        return settled(_code_of(plan)(*bound.args, **bound.kwargs))
+        code = _code_of(plan, around)
+        parameters = get_call_parameters(code.fn, bound.args, bound.kwargs)
+        run = create_run_within(around, code, parameters, name=code_run_name(context.rid))
+        return settled(run_flow(code, flow_run=run, parameters=parameters))
     except Exception:
         # an error of the code, unless the code had come to its end, or had not begun
         if ended.returned:
@@ -179,13 +188,12 @@ def _run_subflow(plan: Plan, bound: inspect.BoundArguments, ended: CodeCall) -> 
         raise
 
 
-def _code_of(plan: Plan) -> Flow[..., Any]:
+def _code_of(plan: Plan, around: FlowRunContext) -> Flow[..., Any]:
     """The user's code as a subflow, with the task runner that `with_options` has given to the flow around it."""
-    context = FlowRunContext.get()
-    around = context.flow if context else None
-    if around is None or not is_recorded(around) or around.task_runner == ThreadPoolTaskRunner():
+    flow = around.flow
+    if flow is None or not is_recorded(flow) or flow.task_runner == ThreadPoolTaskRunner():
         return plan.code
-    return plan.code.with_options(task_runner=around.task_runner)
+    return plan.code.with_options(task_runner=flow.task_runner)
 
 
 def _run_code_there(plan: Plan, catalog: DerivaCatalog, context: Context, arguments: dict[str, Any]) -> Any:

@@ -31,7 +31,7 @@ from deriva_ml_prefect.phases.lifecycle import Call
 from deriva_ml_prefect.phases.run import run_user_code
 from deriva_ml_prefect.questions.execution_summary import ExecutionSummary
 from deriva_ml_prefect.questions.local_summary import summarize_locally
-from deriva_ml_prefect.values.names import ExecMetadataType
+from deriva_ml_prefect.values.names import ExecMetadataType, MLAsset
 from deriva_ml_prefect.values.progress import UploadProgress
 from deriva_ml_prefect.watching import shown
 from deriva_ml_prefect.watching.board import Board
@@ -182,6 +182,12 @@ def _is_busy(error: Exception) -> bool:
     return isinstance(error, PrefectHTTPStatusError) and error.response.status_code in (429, 502, 503, 504)
 
 
+def _carries_files(summary: ExecutionSummary) -> bool:
+    """Whether an execution has read or made anything but the files about itself."""
+    made = any(file.asset_table != MLAsset.execution_metadata for file in summary.output_assets)
+    return made or bool(summary.input_datasets or summary.input_assets)
+
+
 def _metrics_files(context: Context) -> list[Path]:
     found = files.list_files(journal_of(context), context.rid)
     return [file.path for file in found if ExecMetadataType.metrics_file in file.asset_types]
@@ -246,6 +252,11 @@ class _Teller:
         if not self.tagged:
             tag_flow_run(self.client, self.flow_run, summary, rename=self.rename)
             self.tagged = True
+            if not last:
+                # the next look shows the rest; of a run that is over by then, each artifact is written once
+                return
+        if last and self.transfers is None and not _carries_files(summary):
+            transfers = None
         if last or steps > self.shown:
             self.board.pin(shown.show_summary(summary))
         if transfers is not None and transfers != self.transfers:

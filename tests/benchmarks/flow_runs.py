@@ -88,8 +88,10 @@ def _same_with_empty_tasks() -> Any:
 
     @flow(name="empty")
     def whole() -> None:
+        # in the order of ours: what a task before it leaves to be written is in the way of the subflow
+        step()
         run()
-        for _ in range(len(TASKS) - 1):
+        for _ in range(len(TASKS) - 2):
             step()
 
     return whole
