@@ -242,6 +242,13 @@ class Stage:
         assert record is not None
         return Seen(rid, str(record.status), record.status_detail)
 
+    def check_superseded(self, run_id: str, rid: str) -> None:
+        """The run has begun twice: the first execution was given up for the second, which is Uploaded."""
+        first, second = self.begun(run_id)
+        assert first == rid
+        assert self.execution(first) == Seen(rid, "Aborted", f"superseded by {second}")
+        assert self.execution(second).status == "Uploaded"
+
     def await_detail(self, rid: str, beginning: str) -> Seen:
         """What the catalog says when its message begins like this."""
 

@@ -322,10 +322,7 @@ def test_a_process_that_is_killed(stage: Stage) -> None:
     stage.await_report(run_id)
     stage.retry(run_id)
     assert stage.await_end(run_id, after=1)["state"]["type"] == "COMPLETED"
-    first, second = stage.begun(run_id)
-    assert (first, stage.execution(first).status) == (rid, "Aborted")
-    assert stage.execution(first).detail == f"superseded by {second}"
-    assert stage.execution(second).status == "Uploaded"
+    stage.check_superseded(run_id, rid)
 
 
 @pytest.mark.state("flow completed", "flow crashed", "flow retrying")
@@ -357,10 +354,7 @@ def test_workers_that_are_killed(stage: Stage) -> None:
         stage.let_go(dies)
         stage.retry(dies)
         assert stage.await_end(dies, after=1)["state"]["type"] == "COMPLETED"
-    first, second = stage.begun(dies)
-    assert (first, stage.execution(first).status) == (lost, "Aborted")
-    assert stage.execution(first).detail == f"superseded by {second}"
-    assert stage.execution(second).status == "Uploaded"
+    stage.check_superseded(dies, lost)
 
 
 @pytest.mark.state("flow retrying")
