@@ -18,6 +18,11 @@ def executions_of(journal: Journal, flow_run_id: str) -> list[RID]:
     return [row["execution_rid"] for row in journal.rows("select_flow_run", flow_run_id=flow_run_id)]
 
 
+def list_flow_runs(journal: Journal) -> list[str]:
+    """All flow runs that have begun an execution here, the latest first."""
+    return [row["flow_run_id"] for row in journal.rows("select_flow_runs")]
+
+
 def flow_run_of(journal: Journal, execution_rid: RID) -> str | None:
     row = journal.row("select_flow_run_of", execution_rid=execution_rid)
     return row["flow_run_id"] if row else None

@@ -13,14 +13,13 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, State, StateType
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled, Completed, Crashed, Failed
 
 from deriva_ml_prefect.config.settings import load_settings
@@ -41,6 +40,7 @@ a run that still tells its own end is at it for less."""
 ANSWER_SECONDS = 10.0
 _LATER = "Told later:"
 _PAGE = 200
+"""Flow runs that Prefect gives at most in one answer."""
 _looked: set[Address] = set()
 
 
@@ -58,7 +58,7 @@ def tell_missed_ends(catalog: str | Address, *, quiet_seconds: float = QUIET_SEC
     journal = open_journal(workspace)
     told = {}
     with single_requests(), prompt_answers(ANSWER_SECONDS), get_client(sync_client=True) as client:
-        for run in list(_running(client)):
+        for run in _running(client, journal):
             entry = _ended_execution(run, journal, quiet_seconds)
             if entry is None:
                 continue
@@ -89,18 +89,20 @@ def _try(address: Address) -> None:
         logger.debug("Prefect was not asked for runs that it shows as Running: %s", e)
 
 
-def _running(client: SyncPrefectClient) -> Iterator[FlowRun]:
-    """Flow runs that Prefect shows as Running."""
-    running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])))
-    offset = 0
-    while True:
-        found = client.read_flow_runs(
-            flow_run_filter=running, sort=FlowRunSort.START_TIME_ASC, limit=_PAGE, offset=offset
-        )
-        yield from found
-        if len(found) < _PAGE:
-            return
-        offset += _PAGE
+def _running(client: SyncPrefectClient, journal: Journal) -> list[FlowRun]:
+    """Flow runs that Prefect shows as Running: all, or those of this machine where many others use the server."""
+    running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
+    every = FlowRunFilter(state=running)
+    answer = client.request("POST", "/flow_runs/count", json={"flow_runs": every.model_dump(mode="json")})
+    answer.raise_for_status()
+    if answer.json() <= _PAGE:
+        return client.read_flow_runs(flow_run_filter=every, limit=_PAGE) if answer.json() else []
+    ours = [UUID(run_id) for run_id in flow_runs.list_flow_runs(journal)]
+    found: list[FlowRun] = []
+    for first in range(0, len(ours), _PAGE):
+        named = FlowRunFilter(state=running, id=FlowRunFilterId(any_=ours[first : first + _PAGE]))
+        found += client.read_flow_runs(flow_run_filter=named, limit=_PAGE)
+    return found
 
 
 def _ended_execution(run: FlowRun, journal: Journal, quiet_seconds: float) -> Entry | None:
