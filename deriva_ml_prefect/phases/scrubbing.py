@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLExecutionError
 from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors
-from deriva_ml_prefect.provenance.scrub import Scrubber, make_scrubber
+from deriva_ml_prefect.provenance.scrub import Scrubber, make_scrubber, parts_of_name
 
 KEY_FILE = "scrub.key"
+_shown: set[str] = set()
+"""Parts of the names that `show_files` was given in this process."""
 
 
 @naming_disk_errors()
@@ -42,7 +45,16 @@ def scrubber(home: Path) -> Scrubber:
 @lru_cache(maxsize=2)
 def _made(key: bytes, environment: tuple[tuple[str, str], ...]) -> Scrubber:
     """Kept, since each log line asks for it; anew when the environment, of whose secrets it knows, has changed."""
-    return make_scrubber(key, dict(environment))
+    return make_scrubber(key, dict(environment), shown=_shown)
+
+
+def show_files(keys: Iterable[str]) -> None:
+    """Let what this process tells from now on name these registered files, whatever their names look like.
+
+    A name may be a UUID or drawn at random, and who reads that a file failed must know which. It is no secret: the
+    catalog has it too. One that holds the mark of a service, or a secret that is known, is still not told.
+    """
+    _shown.update(part for key in keys for part in parts_of_name(key.partition("/")[2]))
 
 
 def clean_prose(text: str) -> str:

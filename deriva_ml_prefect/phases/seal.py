@@ -16,6 +16,7 @@ from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal import manifest
 from deriva_ml_prefect.journal.files import Sealed, StagedFile
 from deriva_ml_prefect.phases.context import Context, journal_of
+from deriva_ml_prefect.phases.scrubbing import show_files
 from deriva_ml_prefect.progress.meter import Meter, showing
 from deriva_ml_prefect.transfer.hashing import hash_file
 
@@ -48,6 +49,7 @@ def seal_outputs(context: Context) -> None:
                     seal(file)
             except (DerivaMLValidationError, OSError) as e:
                 # the user's code has ended well, and its end must be recorded; the upload will be refused
+                show_files([file.key])
                 logger.warning("Execution %s: file %s is not ready to be uploaded: %s", context.rid, file.key, e)
     every = chain.from_iterable(journal_files.pages(journal, context.rid))
     manifest.settle(context.folder, context.rid, every, journal_files.count_files(journal, context.rid))

@@ -28,7 +28,7 @@ from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors
 from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, entry_of, journal_of
 from deriva_ml_prefect.phases.heartbeat import hold
-from deriva_ml_prefect.phases.scrubbing import clean_prose
+from deriva_ml_prefect.phases.scrubbing import clean_prose, show_files
 from deriva_ml_prefect.phases.seal import check_regular, sealing
 from deriva_ml_prefect.transfer.hashing import copy_and_hash
 from deriva_ml_prefect.values.columns import check_of, check_text, check_value
@@ -351,6 +351,7 @@ def stage_outputs(context: Context) -> Context:
             reasons |= {file.key: reason for file in page if (reason := _problem(context, file, unknown, seal))}
             _write_names(context, page, names)
     journal_files.mark_wanting(journal, context.rid, reasons)
+    show_files(reasons)
     for key, reason in reasons.items():
         logger.warning("Execution %s: file %s is not uploaded: %s", context.rid, key, reason)
     return context

@@ -17,6 +17,7 @@ from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.context import Context, journal_of
 from deriva_ml_prefect.phases.deliver import Course, deliver
+from deriva_ml_prefect.phases.scrubbing import show_files
 from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.phases.tell import Amount, Teller
 from deriva_ml_prefect.values.effects import Effect, Failure, Order, Receipt
@@ -115,6 +116,7 @@ def _give_own_rows(context: Context, rowed: _Rowed, options: UploadOptions) -> t
     own = _deliver_rows(context, [f for f in apart if f.key in urls], partial(_rows_effect, urls=urls), options)
     for receipt in own.receipts:
         for key, names in receipt.facts.get("otherwise", {}).items():
+            show_files([key])
             logger.warning(
                 "Execution %s: file %s is asset %s, whose row has been changed by somebody in %s. What was given for "
                 "it now is not recorded; correct the row if it is wrong.",
@@ -137,6 +139,7 @@ def _drop_apart(context: Context, needless: Collection[str]) -> None:
 def _error(
     context: Context, failed: Mapping[str, str], uploaded: int, expired: Failure | None, *, passing: bool
 ) -> DerivaMLUploadError | DerivaMLCredentialExpired:
+    show_files(failed)
     again = f"call upload_execution_outputs() again, or `deriva-ml-prefect resume {context.rid}`"
     if expired is not None:
         return DerivaMLCredentialExpired(

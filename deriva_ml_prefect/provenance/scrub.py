@@ -87,6 +87,8 @@ class Scrubber:
     key: bytes = field(repr=False)
     known: tuple[str, ...] = field(default=(), repr=False)
     """Secrets that are taken out wherever they occur, longest first."""
+    shown: Set[str] = field(default=frozenset(), repr=False)
+    """What `parts_of_name` gave of names that stay though they look drawn at random; no other net lets them through."""
 
     def digest(self, secret: str) -> str:
         """What stands in the place of `secret`."""
@@ -198,7 +200,11 @@ class Scrubber:
         return text
 
     def _random(self, text: str) -> str:
-        return _TOKEN.sub(lambda m: self.digest(m.group()) if looks_random(m.group()) else m.group(), text)
+        return _TOKEN.sub(lambda m: self.digest(m.group()) if self._is_random(m.group()) else m.group(), text)
+
+    def _is_random(self, token: str) -> bool:
+        folder, _, name = token.rpartition("/")
+        return looks_random(folder if name in self.shown else token)
 
     def _known(self, text: str) -> str:
         for secret in self.known:
@@ -270,19 +276,28 @@ class Scrubber:
         return "\n".join(lines)
 
 
+_PART_OF_NAME = re.compile(r"(?<![A-Za-z0-9+_=\-])[A-Za-z0-9+_=\-]{16,}(?![A-Za-z0-9+_=\-])")
 _TOKEN = re.compile(r"(?<![A-Za-z0-9+/_=\-.])[A-Za-z0-9+/_=\-]{32,}(?![A-Za-z0-9+/_=\-])")
 
 
-def make_scrubber(key: bytes, environ: Mapping[str, str], *, secrets: Iterable[str] = ()) -> Scrubber:
+def parts_of_name(name: str) -> list[str]:
+    """The parts of a file's name that could be taken for a secret where the name is told."""
+    return _PART_OF_NAME.findall(name)
+
+
+def make_scrubber(
+    key: bytes, environ: Mapping[str, str], *, secrets: Iterable[str] = (), shown: Set[str] = frozenset()
+) -> Scrubber:
     """A scrubber that also knows the values under secret names in `environ`, and those in `secrets`.
 
-    `key` is random and kept by the caller, at least 16 bytes; `secrets` are values the caller has at hand.
+    `key` is random and kept by the caller, at least 16 bytes; `secrets` are values the caller has at hand; `shown` are
+    parts of names, which may grow.
     """
     if len(key) < 16:
         raise ValueError(f"The key of the digests has {len(key)} bytes; give at least 16 random ones.")
     found = {value for name, value in environ.items() if _hidden_by_name(name, value)} | set(secrets)
     forms = {form for value in found for form in _forms(value.strip()) if len(form) >= _MIN_KNOWN}
-    return Scrubber(key, tuple(sorted(forms, key=lambda form: (-len(form), form))))
+    return Scrubber(key, tuple(sorted(forms, key=lambda form: (-len(form), form))), shown)
 
 
 def _forms(secret: str) -> set[str]:

@@ -124,16 +124,21 @@ SHAPES: tuple[Shape, ...] = (
 )
 
 _HEX = re.compile(r"(?:[0-9a-f]+|[0-9A-F]+|[0-9a-f-]{36}|[0-9A-F-]{36})")
+_UUID = re.compile(r"(?<![A-Za-z0-9])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![A-Za-z0-9])", re.IGNORECASE)
+_CHECKSUM = re.compile(r"(?<![A-Za-z0-9])(?:[0-9a-f]{32,}|[0-9A-F]{32,})(?![A-Za-z0-9])")
 _CLASSES = (str.islower, str.isupper, str.isdigit)
 
 
 def looks_random(token: str) -> bool:
     """Whether a token of 32 characters or more looks drawn at random: letters of both cases and digits, well mixed.
 
-    Hexadecimal tokens (checksums, object ids, UUIDs) do not count, nor do paths and names made of words. Of 40
+    Hexadecimal tokens (checksums, object ids, UUIDs) do not count, nor do paths and names made of words, nor UUIDs in a
+    longer name, nor checksums in the name of a file that stands with its folder or table (`Image/scan_<md5>`). Of 40
     characters, the length of AWS's secret keys, less is asked.
     """
-    body = token.rstrip("=").lstrip("-")
+    body = _UUID.sub("", token).rstrip("=").lstrip("-")
+    if "/" in body:
+        body = _CHECKSUM.sub("", body)
     if len(body) < 32 or _HEX.fullmatch(body) or token.startswith(("/", "./", "../")):
         return False
     if not all(any(test(c) for c in body) for test in _CLASSES):

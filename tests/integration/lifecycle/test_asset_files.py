@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import uuid
 from collections.abc import Callable, Set
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -24,6 +25,7 @@ from deriva_ml_prefect.exceptions import (
 from deriva_ml_prefect.journal.manifest import FILE_NAME, read_manifest
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.phases.scrubbing import LogScrubber
 from deriva_ml_prefect.values.records import AssetRecord
 from deriva_ml_prefect.values.status import ExecutionStatus
 
@@ -463,6 +465,29 @@ def test_dropping_many_files_writes_a_line_for_each(begin: Begin) -> None:
     assert document.read_text().count("\n") == len(manifest(exe)) + 2
     exe.upload_execution_outputs()
     assert exe.status is S.Uploaded
+
+
+def test_a_file_that_failed_is_named_in_the_catalog(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By whatever name: a UUID, a checksum, letters drawn at random. A secret in the same message is not told."""
+    names = [
+        f"{uuid.uuid4()}.png",
+        f"scan_{hashlib.md5(b'x').hexdigest()}.png",
+        "0b1C2d3E4f5G6h7I8j9K0l1M2n3O4p5Q.png",
+    ]
+    secret = "Zx8Qw3Lm9Tr2Vb6Nk1Ys5Hd7Gf4Jc0Pa"
+    monkeypatch.setenv("LAB_PASSWORD", secret)
+    caplog.handler.addFilter(LogScrubber())
+    with begin() as exe:
+        for name in [*names, f"{secret}.png"]:
+            exe.asset_file_path("Image", name)
+    refused(exe, names[0])
+    detail = exe.ml.lookup_execution(exe.execution_rid).status_detail
+    assert detail is not None
+    for told in (detail, caplog.text):
+        assert [name for name in names if f"Image/{name}" not in told] == []
+        assert secret not in told
 
 
 def test_metadata_of_another_type_is_refused_at_once(begin: Begin) -> None:

@@ -87,6 +87,11 @@ HARMLESS = [
     "Basic ResNet training with the Token embedding, bearer of news: see chapter 3.",
     "TF_ENABLE_ONEDNN_OPTS=0",
     "RetinalImageClassificationWithAttentionAndDropoutLayers",
+    "Image/3f2b8c1e-9d4a-4c55-8f0e-1a2b3c4d5e6f.png: it was registered but never written",
+    "Image/Scan-3F2B8C1E-9D4A-4c55-8f0e-1a2b3c4d5e6f_v2.png",
+    "Image/scan_3f2b8c1e9d4a4c558f0e1a2b3c4d5e6f.png",
+    "Model/epoch=12-step=4000-3f2b8c1e9d4a4c558f0e1a2b3c4d5e6f.ckpt",
+    "File Image/9fceb02d0ae598e95dc970b74767f19372d61af8 was changed after it was sealed",
     "learning_rate: 0.001\ntokenizer: bert-base-uncased\nmax_tokens: 512\nsort_key: Name",
 ]
 
