@@ -22,9 +22,13 @@ def add_execution(parser: argparse.ArgumentParser) -> None:
 
 
 def chosen_execution(arguments: argparse.Namespace) -> tuple[Address, str]:
-    """Catalog and RID of the execution that is meant."""
+    """Catalog and RID of the execution that is meant; DerivaMLValidationError for what is neither RID nor flow run."""
     from deriva_ml_prefect.questions.flow_runs import latest_execution
+    from deriva_ml_prefect.values.flow_runs import flow_run_in, link_name
+    from deriva_ml_prefect.values.rid import check_rid
 
+    if flow_run_in(link_name(arguments.rid)) is None:
+        check_rid(arguments.rid)
     address = choose_address(arguments.host, arguments.catalog, rid=arguments.rid)
     return address, latest_execution(address, arguments.rid)
 

@@ -85,7 +85,8 @@ class Answer:
 
 def error_of(answer: Answer) -> DerivaMLException:
     """The exception that an unexpected status means; the message names the request and the server's own sentence."""
-    what = f"{answer.asked} was answered {answer.status}: {answer.sentence}"
+    stop = "" if answer.sentence.endswith((".", "!", "?")) else "."
+    what = f"{answer.asked} was answered {answer.status}: {answer.sentence}{stop}"
     status = answer.status
     if 300 <= status < 400:
         return DerivaMLOfflineError(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deriva_ml_prefect.cli.catalog_choice import choose_address
+from deriva_ml_prefect.cli.main import main
 from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
 from deriva_ml_prefect.journal.executions import add_execution
@@ -62,3 +63,26 @@ def test_several_workspaces_are_named() -> None:
 def test_none_is_an_error() -> None:
     with pytest.raises(DerivaMLConfigurationError, match="No workspace"):
         choose_address(None, None, rid="1-ABCD")
+
+
+@pytest.mark.parametrize("command", [["show"], ["verify"], ["resume"], ["abort", "--yes"]], ids=lambda c: c[0])
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("1-abcd", "Did you mean '1-ABCD'?"),
+        ("1-ABCD@2PX-WS30-E58W", "is not a RID"),
+        ("../../x", "is not a RID"),
+        ("\x1b[31m1", "'\\x1b[31m1' is not a RID"),
+        ("1-" + "A" * 10_000, "…"),
+    ],
+    ids=["lower case", "snapshot", "parent", "escape", "10,000 characters"],
+)
+def test_what_is_no_rid_is_told_so(
+    command: list[str], named: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *options = command
+    assert main([name, named, *options]) == (2 if name == "verify" else 1)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+    assert len(line) < 200
+    assert list(tmp_path.iterdir()) == []

@@ -82,7 +82,7 @@ def test_a_post_is_not_sent_again_unless_it_is_repeatable(server: Any, client: H
 
 def test_patience_ends(server: Any, client: HttpClient) -> None:
     server.plan(*[answer("503 Unavailable", b"down for repair")] * 9)
-    with pytest.raises(DerivaMLOfflineError, match=r"GET /x .* 503: down for repair It was sent 4 times"):
+    with pytest.raises(DerivaMLOfflineError, match=r"GET /x .* 503: down for repair\. It was sent 4 times"):
         client.request("GET", "/x")
     assert client.overloads == 4
 
