@@ -83,9 +83,10 @@ def deriva_execution(
             "code of the flow has run yet."
         )
     options = {**(_options_of(function) if isinstance(function, Flow) else {}), **flow_options}
-    fn: Callable[..., Any] = function.fn if isinstance(function, Flow) else function
+    fn, of_class = _function_of(function)
     check_function(fn)
-    name = options.pop("name", None) or fn.__name__.replace("_", "-")
+    # Prefect's own name of a lambda
+    name = options.pop("name", None) or fn.__name__.replace("_", "-").replace("<lambda>", "unknown-lambda")
     code_options = {key: options.pop(key) for key in _CODE_OPTIONS if key in options}
     code_options.update({key: options[key] for key in _SHARED_OPTIONS if key in options})
     description = options.pop("description", None) or inspect.getdoc(fn) or ""
@@ -110,7 +111,16 @@ def deriva_execution(
     options.setdefault("version", file_hash(str(code_file(fn))))
     recorded = make_recorded(plan)
     setattr(recorded, MARK, True)
-    return Flow(recorded, name=name, description=description, **options)
+    return Flow(classmethod(recorded) if of_class else recorded, name=name, description=description, **options)
+
+
+def _function_of(given: Any) -> tuple[Callable[..., Any], bool]:
+    """The function of what is decorated, and whether its first argument is the class; Flow keeps that apart too."""
+    if isinstance(given, Flow):
+        return given.fn, given.isclassmethod
+    if isinstance(given, (classmethod, staticmethod)):
+        return given.__func__, isinstance(given, classmethod)
+    return given, False
 
 
 def _options_of(given: Flow[..., Any]) -> dict[str, Any]:

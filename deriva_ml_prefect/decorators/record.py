@@ -14,11 +14,12 @@ from typing import Any
 from prefect import runtime
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause, TerminationSignal
-from prefect.flow_engine import run_flow
+from prefect.flow_engine import FlowRunTimeoutError, run_flow
 from prefect.flows import Flow
 from prefect.states import Cancelled, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.callables import get_call_parameters
+from prefect.utilities.visualization import get_task_viz_tracker
 
 from deriva_ml_prefect.blocks import DerivaCatalog, ExecutionConfiguration, find_catalog
 from deriva_ml_prefect.config.workflow import Workflow
@@ -44,7 +45,7 @@ from deriva_ml_prefect.phases.scrubbing import scrub_logs
 from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.tasks import run_phase
 from deriva_ml_prefect.watching.logs import forward_logs
-from deriva_ml_prefect.watching.tracebacks import shorten_tracebacks
+from deriva_ml_prefect.watching.tracebacks import is_users, leading_to_the_users, shorten_tracebacks
 from deriva_ml_prefect.watching.watch import watch
 
 logger = logging.getLogger(__name__)
@@ -63,15 +64,24 @@ def make_recorded(plan: Plan) -> Callable[..., Any]:
 
         @functools.wraps(plan.function)
         async def run_async(*args: Any, **kwargs: Any) -> Any:
-            # the phases are synchronous: they have a thread of their own, with this one's context
-            return await asyncio.to_thread(_record, plan, *arguments_of(args, kwargs))
+            given = arguments_of(args, kwargs)
+            try:
+                # the phases are synchronous: they have a thread of their own, with this one's context
+                return await asyncio.to_thread(_record, plan, *given)
+            # whatever it is: it goes on, and shows where it came from
+            except BaseException as e:  # noqa: BLE001
+                raise leading_to_the_users(e)  # noqa: B904
 
         run_async.__doc__ = shown_docstring(plan.function)
         return show_as(run_async, signature)
 
     @functools.wraps(plan.function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        return _record(plan, *arguments_of(args, kwargs))
+        given = arguments_of(args, kwargs)
+        try:
+            return _record(plan, *given)
+        except BaseException as e:  # noqa: BLE001
+            raise leading_to_the_users(e)  # noqa: B904
 
     run.__doc__ = shown_docstring(plan.function)
     return show_as(run, signature)
@@ -85,7 +95,8 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
     ml = _connect(plan, catalog)
     in_flow = FlowRunContext.get()
     place = current_place()
-    dry_run = dry_run or (place is not None and place.dry_run)
+    # a flow that is only drawn (`visualize()`) is called, and records nothing
+    dry_run = dry_run or (place is not None and place.dry_run) or get_task_viz_tracker() is not None
     request = Request(
         ml.address,
         asked.spec(),
@@ -124,6 +135,9 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
             return Cancelled(message=str(e))
         except ExecutionDisowned as e:
             return Failed(message=str(e))
+        except FlowRunTimeoutError as e:
+            # Prefect would name the limit of the flow around, which has none
+            return Failed(name="TimedOut", message=str(e), data=e)
     said = (
         "Nothing was recorded" if done.context.dry_run else f"Execution {done.context.rid} is Uploaded in the catalog"
     )
@@ -178,10 +192,13 @@ def _run_subflow(
         parameters = get_call_parameters(code.fn, bound.args, bound.kwargs)
         run = create_run_within(around, code, parameters, name=code_run_name(context.rid))
         return settled(run_flow(code, flow_run=run, parameters=parameters))
-    except Exception:
+    except Exception as e:
         # an error of the code, unless the code had come to its end, or had not begun
         if ended.returned:
             return ended.value
+        if isinstance(e, FlowRunTimeoutError) and not is_users(e):
+            limit = plan.code.timeout_seconds
+            raise FlowRunTimeoutError(f"The code took longer than its timeout_seconds, {limit:g} s.") from None
         if not ended.began and server_is_away():
             logger.info("Prefect's server is away: the code runs without a flow run of its own.")
             return settled(plan.code.fn(*bound.args, **bound.kwargs))

@@ -1,7 +1,8 @@
 """Tracebacks of failed runs that show the user's code, and not the way to it.
 
 An error of the user's code passes a subflow, a task and a flow, and Prefect logs it at each of them with every frame of
-its own. Entry points: `mark_as_users` for such an error, and `shorten_tracebacks`.
+its own. Entry points: `mark_as_users` for such an error and `is_users`, `shorten_tracebacks` for what Prefect logs, and
+`leading_to_the_users` for an error that leaves the flow.
 """
 
 from __future__ import annotations
@@ -24,6 +25,17 @@ def mark_as_users(error: BaseException) -> None:
         setattr(error, _MARK, True)
 
 
+def is_users(error: BaseException) -> bool:
+    """Whether the error has come out of the user's code."""
+    return getattr(error, _MARK, False) is True
+
+
+def leading_to_the_users(error: BaseException) -> BaseException:
+    """The error without the frames between here and the user's code; whole, if it is none of that code."""
+    found = users_part(error.__traceback__)
+    return error if found is None else error.with_traceback(found)
+
+
 def users_part(traceback: TracebackType | None) -> TracebackType | None:
     """The traceback from the first frame of the user's code on; None if there is no such frame."""
     while traceback is not None:
@@ -39,7 +51,7 @@ class _Shortened(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
-        if error is not None and (isinstance(error, DerivaMLException) or getattr(error, _MARK, False)):
+        if error is not None and (isinstance(error, DerivaMLException) or is_users(error)):
             found = users_part(error.__traceback__)
             record.exc_info = (type(error), error, found) if found is not None else None
         return True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+import traceback
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +14,11 @@ import pytest
 from prefect import flow, task
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
+from prefect.flow_engine import FlowRunTimeoutError
 from prefect.flows import Flow
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities import visualization
 
 from deriva_ml_prefect.blocks import DerivaCatalog, ExecutionConfiguration
 from deriva_ml_prefect.decorators import deriva_execution
@@ -230,3 +234,89 @@ def test_variadic_parameters_and_positional_configuration_by_name(ml: DerivaML, 
     rid, given = train(1, 2, 3, rate=0.5, configuration=ExecutionConfiguration(description="all kinds"))
     assert given == (1, (2, 3), {"rate": 0.5})
     assert ml.lookup_execution(rid).description == "all kinds"
+
+
+def test_class_methods(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    class Lab:
+        factor = 3
+
+        @recorded()
+        @classmethod
+        def below(cls, execution: Execution, number: int) -> tuple[str, int]:
+            return execution.execution_rid, cls.factor * number
+
+        @recorded()
+        @flow(name="a-flow-of-the-class")
+        @classmethod
+        def whole(cls, number: int) -> int:
+            return cls.factor * number
+
+    rid, number = Lab.below(number=5)
+    assert number == 15
+    assert ml.lookup_execution(rid).status is ExecutionStatus.Uploaded
+    assert Lab.whole(2) == 6
+
+
+def test_a_flow_that_is_only_drawn_records_nothing(
+    ml: DerivaML, recorded: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    # the picture itself needs a program of the system
+    monkeypatch.setattr(visualization, "build_task_dependencies", drawn.append)
+    monkeypatch.setattr(visualization, "visualize_task_dependencies", lambda *_: None)
+
+    @task(viz_return_value=4)
+    def square(number: int) -> int:
+        raise AssertionError("a task that is drawn is not called")
+
+    @recorded()
+    def train(execution: Execution) -> int:
+        assert execution.dry_run
+        return int(square(2))
+
+    before = len(ml.find_executions())
+    with pytest.warns(UserWarning, match="will execute code inside of your flow"):
+        train.visualize()
+    assert [each.name for each in drawn[0].tasks] == ["square-0"]
+    assert len(ml.find_executions()) == before
+
+
+def test_code_that_takes_too_long_is_told_with_its_limit(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    seen: list[str] = []
+
+    @recorded(timeout_seconds=0.5)
+    def train(execution: Execution) -> None:
+        seen.append(execution.execution_rid)
+        while True:
+            time.sleep(0.01)
+
+    state = train(return_state=True)
+    said = "The code took longer than its timeout_seconds, 0.5 s."
+    assert (state.name, state.message) == ("TimedOut", said)
+    record = ml.lookup_execution(seen[0])
+    assert (record.status, record.status_detail) == (ExecutionStatus.Failed, f"FlowRunTimeoutError: {said}")
+    with pytest.raises(FlowRunTimeoutError, match=r"0\.5 s"):
+        train()
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_an_error_leaves_the_flow_without_the_way_to_it(recorded: Callable[..., Any], kind: str) -> None:
+    def inner() -> None:
+        raise ValueError("my own")
+
+    @recorded()
+    def train() -> None:
+        inner()
+
+    @recorded()
+    async def train_async() -> None:
+        inner()
+
+    with pytest.raises(ValueError, match="my own") as raised:
+        asyncio.run(train_async()) if kind == "async" else train()
+    ours = [
+        frame for frame in traceback.extract_tb(raised.value.__traceback__) if "deriva_ml_prefect" in frame.filename
+    ]
+    assert [frame.name for frame in ours] == ["run_async" if kind == "async" else "run"]
+    names = [frame.name for frame in traceback.extract_tb(raised.value.__traceback__)]
+    assert names[-3:] == [ours[0].name, "train_async" if kind == "async" else "train", "inner"]
