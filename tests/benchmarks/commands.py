@@ -20,6 +20,12 @@ STAGED = 1_000_000
 HOST = "lab.example.org"
 """A host that nobody asks: lists are made of what this machine knows."""
 COMMANDS = {"--help": ["--help"], "completion": ["completion", "bash"], "ls": ["ls"]}
+IN_THE_WAY = {
+    "completion": "shtab writes the script out of the parsers, and argparse and shtab imported alone are 6.4 (CPU, "
+    "median of 15 rounds). A script made beforehand would have to be made anew with each option that changes.",
+    "ls": "importing what it uses of the standard library (argparse, sqlite3, json, dataclasses, datetime, threading) "
+    "is 4.4 (CPU time, median of 15 rounds); the rest is two dozen modules of ours and their frozen dataclasses.",
+}
 
 
 def compare(world: World, stack: ExitStack) -> list[Comparison]:
@@ -35,6 +41,7 @@ def compare(world: World, stack: ExitStack) -> list[Comparison]:
             timed(partial(run_program, _command(arguments), surroundings)),
             python("pass"),
             5.0,
+            in_the_way=IN_THE_WAY.get(name, ""),
         )
         for name, arguments in COMMANDS.items()
     ]
