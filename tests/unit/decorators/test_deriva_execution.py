@@ -120,6 +120,18 @@ def test_hooks_are_called_by_these_names() -> None:
     assert plain.on_completion_hooks == []
 
 
+def test_hooks_that_are_added_stand_after_those_that_tell_the_catalog() -> None:
+    def mine(flow: Any, flow_run: Any, state: Any) -> None: ...
+
+    added = deriva_execution(catalog="embedded/1")(lambda: None)
+    assert added.name == "unknown-lambda"
+    (telling,) = added.on_crashed_hooks
+    added.on_crashed(mine)
+    assert added.on_crashed_hooks == [telling, mine]
+    # as the documentation warns
+    assert added.with_options(on_crashed=[mine]).on_crashed_hooks == [mine]
+
+
 def test_cloudpickle_and_with_options() -> None:
     loaded = cloudpickle.loads(cloudpickle.dumps(plain))
     assert list(inspect.signature(loaded).parameters) == ["epochs", "configuration", "dry_run"]
