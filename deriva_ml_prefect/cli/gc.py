@@ -32,7 +32,7 @@ def define(parser: argparse.ArgumentParser) -> None:
         "--cache-over", type=_bytes, metavar="SIZE", help="also those unused longest, until the cache has SIZE (20GB)"
     )
     parser.add_argument(
-        "--work", action="store_true", help="also scratch folders (working_dir), and staged files never registered"
+        "--work", action="store_true", help="also scratch folders (working_dir), and staged files in no catalog"
     )
     parser.add_argument(
         "--aborted", action="store_true", help="also the files of executions that were given up, which no catalog has"

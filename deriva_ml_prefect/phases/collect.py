@@ -20,7 +20,7 @@ from deriva_ml_prefect.journal.disk import naming_disk_errors
 from deriva_ml_prefect.journal.executions import Entry
 from deriva_ml_prefect.journal.store import FILE_NAME, Journal, open_journal
 from deriva_ml_prefect.phases.dry_folder import FOLDER as DRY_RUNS
-from deriva_ml_prefect.phases.tidy import find_strays, shown
+from deriva_ml_prefect.phases.tidy import in_no_catalog, shown
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.garbage import Garbage, Kept, Kind
 from deriva_ml_prefect.values.rid import DRY_RUN_RID
@@ -96,12 +96,15 @@ def _of_execution(
         kind = Kind(name)
         if kind is Kind.checkpoints and entry.outcome is not Outcome.completed and entry.superseded_by is None:
             yield Kept(path, size_of(path)[0], "its code did not finish, and may be continued", entry.rid)
-        elif kind is Kind.staged and (strays := find_strays(journal, entry.rid, path)):
+        elif kind is Kind.staged and (strays := in_no_catalog(journal, entry.rid, path)):
             count = format_count(len(strays), "file")
             if work:
-                yield _garbage(Kind.work, path, f"Uploaded, but for {count} never registered", entry, address)
+                yield _garbage(
+                    Kind.work, path, f"Uploaded, but for {count} never registered or changed since", entry, address
+                )
             else:
-                reason = f"{count} in it, never registered, are in no catalog: {shown(strays)}; --work deletes them"
+                which = f"{count} in it, never registered or changed since, are in no catalog: {shown(strays)}"
+                reason = f"{which}; --work deletes them"
                 yield Kept(path, size_of(path)[0], reason, entry.rid)
         elif kind is Kind.work and not work:
             yield Kept(path, size_of(path)[0], "scratch files are in no catalog: --work deletes them", entry.rid)
@@ -178,8 +181,8 @@ def _delete(item: Garbage) -> str | None:
             files.count_unsent(journal, item.rid) or features.count_unsent(journal, item.rid)
         ):
             return "outputs have been staged meanwhile"
-        if item.kind is Kind.staged and find_strays(journal, item.rid, item.path):
-            return "files that nobody registered have been written to it meanwhile"
+        if item.kind is Kind.staged and in_no_catalog(journal, item.rid, item.path):
+            return "files have been written to it meanwhile that are in no catalog"
         remove(item.path)
     finally:
         ownership.release(folder)

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from deriva_ml_prefect.journal import files
@@ -58,6 +59,25 @@ def find_strays(journal: Journal, rid: RID, staged: Path) -> list[Path]:
             and (folder, name.removeprefix(".").removesuffix(".tmp")) not in registered
         ]
     return sorted(found)
+
+
+def in_no_catalog(journal: Journal, rid: RID, staged: Path) -> list[Path]:
+    """Those, and registered files that were written to since they were uploaded; their paths inside the folder."""
+    changed = [
+        file.path
+        for file in files.list_files(journal, rid)
+        if file.md5 is not None and _size_and_time(file.path) not in (None, (file.length, file.modified_ns))
+    ]
+    return sorted([*find_strays(journal, rid, staged), *(Path(path.parent.name, path.name) for path in changed)])
+
+
+def _size_and_time(path: Path) -> tuple[int, int] | None:
+    """None where deleting loses no bytes: there are none, or the staged name is a link to them."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
 
 
 def shown(paths: list[Path]) -> str:

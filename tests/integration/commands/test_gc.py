@@ -115,13 +115,26 @@ def test_staged_files_that_nobody_registered_stay(call: Call, kept_staged: Run) 
     stray.write_text("in no catalog")
     assert of(gc(call), exe).keys() == {"checkpoints"}
     kept = [item["why"] for item in gc(call, "--delete")["kept"] if item["rid"] == exe.rid]
-    assert any("1 file in it, never registered, are in no catalog: 'Image/weights.bin.index'" in why for why in kept)
+    assert any(
+        "1 file in it, never registered or changed since, are in no catalog: 'Image/weights.bin.index'" in why
+        for why in kept
+    )
     assert stray.read_text() == "in no catalog"
     asked = call("gc", "--work", "--delete")
     assert asked.returncode == 1
     assert stray.exists()
     gc(call, "--work", "--delete", "--yes")
     assert not exe.context.staged.exists()
+
+
+def test_staged_files_that_were_written_to_after_the_upload_stay(call: Call, kept_staged: Run, tmp_path: Path) -> None:
+    exe = kept_staged()
+    path = exe.context.staged / "Image" / f"{tmp_path.name}.png"
+    path.chmod(0o644)
+    with path.open("ab") as file:
+        file.write(b"more, in no catalog")
+    assert of(gc(call, "--delete"), exe).keys() == {"checkpoints"}
+    assert path.read_bytes().endswith(b"more, in no catalog")
 
 
 def test_file_that_nobody_registered_and_that_comes_in_between_stays(kept_staged: Run) -> None:
