@@ -33,12 +33,17 @@ def part(number: int, execution: Execution, wrong: tuple[int, ...] = (), wait: t
 
 
 def all_parts(count: int, how: str = "", at_once: int = 4, strict: bool = True, **shared: Any) -> list[Any]:
-    """In an execution: `count` parts on threads, processes, or the Dask cluster at `how`."""
+    """In an execution: `count` parts on threads, processes, a Ray cluster here, or the Dask cluster at `how`."""
     runner: Any = None
     if how == "processes":
         from prefect.task_runners import ProcessPoolTaskRunner
 
         runner = ProcessPoolTaskRunner(max_workers=at_once)
+    elif how == "ray":
+        from prefect_ray import RayTaskRunner
+
+        # a Ray of this process, with two workers and no pages
+        runner = RayTaskRunner(init_kwargs={"num_cpus": 2, "include_dashboard": False})
     elif how:
         from prefect_dask import DaskTaskRunner
 

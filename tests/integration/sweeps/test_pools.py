@@ -1,4 +1,4 @@
-"""Where the parts of a sweep run: processes of one machine, a Dask cluster, and a worker of it that is killed."""
+"""Where the parts of a sweep run: processes of one machine, Ray, a Dask cluster, and a worker of it that is killed."""
 
 from __future__ import annotations
 
@@ -75,6 +75,17 @@ def test_parts_in_processes_of_their_own(surroundings: Surroundings) -> None:
     where = {start["pid"] for start in starts(surroundings.notes)}
     assert process.pid not in where
     assert len(where) == 2
+
+
+def test_parts_on_ray(surroundings: Surroundings) -> None:
+    """On a Ray of the test's own; where the extra `ray` is installed."""
+    pytest.importorskip("prefect_ray")
+    more = {"RAY_USAGE_STATS_ENABLED": "0"}
+    process = surroundings.start(str(HERE / "sweep_flows.py"), "4", "--how", "ray", "--at-once", "2", more=more)
+    runs = outcome(process)
+    assert [result for _, _, _, _, result in runs] == [0, 1, 4, 9]
+    assert {status for _, _, status, _, _ in runs} == {FINISHED}
+    assert process.pid not in {start["pid"] for start in starts(surroundings.notes)}
 
 
 @pytest.mark.workers
