@@ -17,7 +17,7 @@ from prefect.flows import Flow
 from prefect.states import Pending
 from prefect.tasks import Task
 
-from deriva_ml_prefect.outage.instants import ask_again_soon
+from deriva_ml_prefect.outage.instants import ask_again_soon, come_through
 
 
 def create_run_within(
@@ -39,19 +39,23 @@ def create_run_within(
     with get_client(sync_client=True) as client:
         # the events of the tasks before are being written: it may well be busy
         ask_again_soon(client)
-        shown = client.create_task_run(
-            stand_in,
-            flow_run_id,
-            dynamic_key=key,
-            name=f"{flow.name}-{key}",
-            extra_tags=inherited,
-            task_inputs={"__parents__": [TaskRunResult(id=caller.task_run.id)]} if caller and here else None,
+        shown = come_through(
+            lambda: client.create_task_run(
+                stand_in,
+                flow_run_id,
+                dynamic_key=key,
+                name=f"{flow.name}-{key}",
+                extra_tags=inherited,
+                task_inputs={"__parents__": [TaskRunResult(id=caller.task_run.id)]} if caller and here else None,
+            )
         )
-        return client.create_flow_run(
-            flow,
-            name=name,
-            parameters=flow.serialize_parameters(dict(parameters)),
-            tags={*tags, *inherited},
-            parent_task_run_id=shown.id,
-            state=Pending(),
+        return come_through(
+            lambda: client.create_flow_run(
+                flow,
+                name=name,
+                parameters=flow.serialize_parameters(dict(parameters)),
+                tags={*tags, *inherited},
+                parent_task_run_id=shown.id,
+                state=Pending(),
+            )
         )

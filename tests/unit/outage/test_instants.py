@@ -11,7 +11,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from deriva_ml_prefect.outage.instants import INSTANTS, ask_again_soon
+from deriva_ml_prefect.outage.instants import INSTANTS, ask_again_soon, come_through
 
 
 class Busy(http.server.BaseHTTPRequestHandler):
@@ -22,7 +22,8 @@ class Busy(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
-        self.send_response(404 if self.path.endswith("/missing") else 503)
+        at_last = self.path.endswith("/at-last") and len(self.asked) == 8
+        self.send_response(200 if at_last else 404 if self.path.endswith("/missing") else 503)
         if self.path.endswith("/later"):
             self.send_header("Retry-After", "0.01")
         self.send_header("Content-Length", "0")
@@ -69,4 +70,16 @@ def test_a_server_that_says_when_is_right(client: SyncPrefectClient) -> None:
 
 def test_another_answer_is_none_to_repeat(client: SyncPrefectClient) -> None:
     assert "retry-after" not in refusal(client, "/missing", 3)
+    assert len(Busy.asked) == 1
+
+
+def test_what_must_come_through_does(client: SyncPrefectClient) -> None:
+    """The client itself would give up after six refusals."""
+    assert come_through(lambda: client.request("GET", "/at-last")).status_code == 200
+    assert len(Busy.asked) == 8
+
+
+def test_an_error_is_none_to_try_again(client: SyncPrefectClient) -> None:
+    with pytest.raises(PrefectHTTPStatusError):
+        come_through(lambda: client.request("GET", "/missing"))
     assert len(Busy.asked) == 1
