@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import logging
@@ -23,6 +22,7 @@ from prefect.utilities.visualization import get_task_viz_tracker
 
 from deriva_ml_prefect.blocks import DerivaCatalog, ExecutionConfiguration, find_catalog
 from deriva_ml_prefect.config.workflow import Workflow
+from deriva_ml_prefect.decorators.async_code import in_a_thread, settled
 from deriva_ml_prefect.decorators.plan import Plan, is_recorded
 from deriva_ml_prefect.decorators.run_within import create_run_within
 from deriva_ml_prefect.decorators.signature import own_signature, show_as, shown_docstring, shown_signature
@@ -67,7 +67,7 @@ def make_recorded(plan: Plan) -> Callable[..., Any]:
             given = arguments_of(args, kwargs)
             try:
                 # the phases are synchronous: they have a thread of their own, with this one's context
-                return await asyncio.to_thread(_record, plan, *given)
+                return await in_a_thread(_record, plan, *given)
             # whatever it is: it goes on, and shows where it came from
             except BaseException as e:  # noqa: BLE001
                 raise leading_to_the_users(e)  # noqa: B904
@@ -222,11 +222,6 @@ def _run_code_there(plan: Plan, catalog: DerivaCatalog, context: Context, argume
     seen = forward_logs(plan.function, str(around.flow_run.id)) if around and around.flow_run else nullcontext()
     with outlive_readers(), seen:
         return _run_code(plan, _connect(plan, catalog), replace(context, lent=True), bound)
-
-
-def settled(value: Any) -> Any:
-    """What a call gave; of an async function, what it gives in the end."""
-    return asyncio.run(value) if inspect.iscoroutine(value) else value
 
 
 def _workflow(plan: Plan, ml: DerivaML, given: Workflow | None) -> Workflow:

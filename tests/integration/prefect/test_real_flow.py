@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import time
 import traceback
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -320,3 +325,24 @@ def test_an_error_leaves_the_flow_without_the_way_to_it(recorded: Callable[..., 
     assert [frame.name for frame in ours] == ["run_async" if kind == "async" else "run"]
     names = [frame.name for frame in traceback.extract_tb(raised.value.__traceback__)]
     assert names[-3:] == [ours[0].name, "train_async" if kind == "async" else "train", "inner"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_async_code(ml: DerivaML, tmp_path: Path, prefect_server: str, number: signal.Signals) -> None:
+    program = tmp_path / "waits.py"
+    program.write_text(
+        "import asyncio, os\n"
+        "from deriva_ml_prefect import Execution, deriva_execution\n"
+        f"@deriva_execution(catalog={str(ml.address)!r})\n"
+        "async def waits(execution: Execution) -> None:\n"
+        "    print(execution.execution_rid, flush=True)\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+        "    await asyncio.sleep(600)\n"
+        "asyncio.run(waits())\n"
+    )
+    variables = {**os.environ, "PREFECT_API_URL": prefect_server}
+    command = [sys.executable, program]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode != 0
+    (rid,) = done.stdout.split()
+    assert ml.lookup_execution(rid).status is ExecutionStatus.Failed
