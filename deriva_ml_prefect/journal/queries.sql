@@ -428,7 +428,7 @@ VALUES (:flow_run_id, :attempt, :execution_rid, :now) ON CONFLICT DO NOTHING;
 SELECT attempt, execution_rid FROM execution_state__flow_runs WHERE flow_run_id = :flow_run_id ORDER BY attempt;
 
 -- name: select_flow_runs
---- All flow runs, the one that was begun last first.
+-- All flow runs, the one that was begun last first.
 SELECT flow_run_id FROM execution_state__flow_runs GROUP BY flow_run_id ORDER BY max(bound_at) DESC;
 
 -- name: select_flow_run_of

@@ -19,10 +19,13 @@ EXECUTIONS = 1_000
 STAGED = 1_000_000
 HOST = "lab.example.org"
 """A host that nobody asks: lists are made of what this machine knows."""
-COMMANDS = {"--help": ["--help"], "completion": ["completion", "bash"], "ls": ["ls"]}
+COMMANDS = {"--help": ["--help"], "completion bash": ["completion", "bash"], "ls": ["ls"]}
+TAB = "COMP_WORDS=(deriva-ml-prefect ls --int); COMP_CWORD=2; _shtab_deriva_ml_prefect; echo ${COMPREPLY[@]}"
+"""What the script has bash do when a person presses the key."""
 IN_THE_WAY = {
-    "completion": "shtab writes the script out of the parsers, and argparse and shtab imported alone are 6.4 (CPU, "
-    "median of 15 rounds). A script made beforehand would have to be made anew with each option that changes.",
+    "completion bash": "it is run once for each shell, not for each key (see below). shtab writes the script out of "
+    "the parsers, and argparse and shtab imported alone are 6.4 (CPU, median of 15 rounds). A script made beforehand "
+    "would have to be made anew with each option that changes.",
     "ls": "importing what it uses of the standard library (argparse, sqlite3, json, dataclasses, datetime, threading) "
     "is 4.4 (CPU time, median of 15 rounds); the rest is two dozen modules of ours and their frozen dataclasses.",
 }
@@ -45,8 +48,11 @@ def compare(world: World, stack: ExitStack) -> list[Comparison]:
         )
         for name, arguments in COMMANDS.items()
     ]
+    script = world.folder / "completion.bash"
+    script.write_text(run_program(_command(COMMANDS["completion bash"]), surroundings))
     return [
         *found,
+        Comparison("a word completed in bash / python -c pass", timed(partial(_complete, script)), python("pass"), 5.0),
         Comparison(
             "prefect, pandas, sqlalchemy imported by these",
             partial(_heavy, surroundings),
@@ -67,6 +73,13 @@ def compare(world: World, stack: ExitStack) -> list[Comparison]:
 
 def _command(arguments: list[str]) -> list[str]:
     return [str(Path(sys.executable).parent / "deriva-ml-prefect"), *arguments]
+
+
+def _complete(script: Path) -> None:
+    """A new bash reads the script, and completes an option; RuntimeError if it does not."""
+    offered = run_program(["bash", "--norc", "-c", f"source {script}; {TAB}"])
+    if offered.split() != ["--interrupted"]:
+        raise RuntimeError(f"bash offered {offered!r}")
 
 
 def _heavy(surroundings: Mapping[str, str]) -> float:
