@@ -75,6 +75,12 @@ def _executions(arguments: argparse.Namespace) -> tuple[list[ListedExecution], i
     found = list_local_executions(wanted, host=arguments.host, catalog=arguments.catalog)
     for workspace, reason in found.unread:
         print(f"{workspace} could not be read: {' '.join(reason.split())}", file=sys.stderr)
+    for folder in found.forgotten:
+        print(
+            f"{folder} holds staged files of an execution that its journal does not know: it was lost, or is an older "
+            "copy. Nothing deletes them. Register what matters with asset_file_path() in a new execution.",
+            file=sys.stderr,
+        )
     return list(found.executions), FAILED if found.unread else 0
 
 

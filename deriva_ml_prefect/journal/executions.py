@@ -114,6 +114,11 @@ def list_executions(journal: Journal, *, limit: int = 1000) -> list[Entry]:
     return [_entry(row) for row in journal.rows("select_executions", limit=limit)]
 
 
+def list_rids(journal: Journal) -> set[RID]:
+    """All executions that the journal knows."""
+    return {str(row[0]) for row in journal.rows("select_rids")}
+
+
 def mark_registered(journal: Journal, rid: RID, catalog_status: str | None) -> None:
     """The catalog has the row."""
     journal.write("mark_registered", rid=rid, catalog_status=catalog_status)

@@ -10,6 +10,10 @@ ON CONFLICT (rid) DO NOTHING;
 -- One execution by RID.
 SELECT * FROM execution_state__executions WHERE rid = :rid;
 
+-- name: select_rids
+-- All executions.
+SELECT rid FROM execution_state__executions;
+
 -- name: select_executions
 -- All executions of the workspace, newest first.
 SELECT * FROM execution_state__executions ORDER BY created_at DESC, rid DESC LIMIT :limit;

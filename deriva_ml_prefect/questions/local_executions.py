@@ -9,7 +9,7 @@ from typing import Any
 
 from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLException
-from deriva_ml_prefect.journal import ownership
+from deriva_ml_prefect.journal import executions, ownership
 from deriva_ml_prefect.journal.outlines import Outline, Waiting, count_waiting, read_outlines
 from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
 from deriva_ml_prefect.values.address import Address
@@ -59,23 +59,38 @@ class ListedExecution:
 
 @dataclass(frozen=True)
 class LocalExecutions:
-    """The executions, newest first, and workspaces that could not be read, with the reason."""
+    """The executions, newest first; workspaces that could not be read, with the reason; and folders of executions that
+    the journal beside them does not know, though files are staged there: it was lost, or put back from an older copy.
+    """
 
     executions: tuple[ListedExecution, ...]
     unread: tuple[tuple[str, str], ...] = ()
+    forgotten: tuple[str, ...] = ()
 
 
 def list_local_executions(wanted: Wanted, *, host: str | None = None, catalog: str | None = None) -> LocalExecutions:
     """Executions of all workspaces below `DERIVA_ML_HOME`, or of those of a host or a catalog."""
     found: list[ListedExecution] = []
     unread: list[tuple[str, str]] = []
-    for path in sorted((load_settings().home / "workspaces").glob(f"*/*/{FILE_NAME}")):
+    forgotten: list[str] = []
+    for workspace in sorted(path for path in (load_settings().home / "workspaces").glob("*/*") if path.is_dir()):
         try:
-            found += _of_workspace(path.parent, wanted, host, catalog)
+            if (workspace / FILE_NAME).exists():
+                found += _of_workspace(workspace, wanted, host, catalog)
+            forgotten += _forgotten(workspace)
         except DerivaMLException as e:
-            unread.append((str(path.parent), str(e)))
+            unread.append((str(workspace), str(e)))
     newest = sorted(found, key=lambda item: item.created, reverse=True)
-    return LocalExecutions(tuple(newest[: wanted.limit]), tuple(unread))
+    return LocalExecutions(tuple(newest[: wanted.limit]), tuple(unread), tuple(forgotten))
+
+
+def _forgotten(workspace: Path) -> list[str]:
+    """Folders of executions in which something is staged that the journal knows nothing of."""
+    folders = {path.name: path for path in (workspace / "executions").glob("*")}
+    if folders and (workspace / FILE_NAME).exists():
+        for rid in executions.list_rids(open_journal(workspace)):
+            folders.pop(rid, None)
+    return [str(path) for _, path in sorted(folders.items()) if any(map(Path.is_file, path.glob("staged/**/*")))]
 
 
 def known_here(address: Address) -> dict[RID, ListedExecution]:

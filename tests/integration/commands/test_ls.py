@@ -17,6 +17,7 @@ import pytest
 from deriva_ml_prefect.catalog.rows import update_rows
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.journal import ownership
+from deriva_ml_prefect.journal.store import FILE_NAME
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.pages.execution_list import columns, cut
@@ -52,6 +53,22 @@ def test_what_this_machine_knows(call: Call, run: Run, ml: DerivaML, subjects: t
     assert "7 values" in lines[1]
     assert lines[1].endswith("the second")
     assert len(lines) == 3
+
+
+@pytest.mark.parametrize("lost", ["gone", "empty"])
+def test_staged_files_without_their_journal_are_named(call: Call, run: Run, ml: DerivaML, lost: str) -> None:
+    kept, done = run(upload=False), run()
+    journal = kept.context.workspace / FILE_NAME
+    for path in journal.parent.glob(f"{FILE_NAME}*"):
+        path.unlink()
+    if lost == "empty":
+        journal.touch()
+    told = call("ls")
+    assert (told.returncode, told.stdout) == (0, "")
+    assert "There are no executions." in told.stderr
+    assert f"{kept.context.folder} holds staged files of an execution that its journal does not know" in told.stderr
+    assert done.execution_rid not in told.stderr
+    assert list(kept.context.staged.rglob("*.*"))
 
 
 def test_filters(call: Call, run: Run, workflow: Workflow) -> None:

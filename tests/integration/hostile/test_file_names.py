@@ -29,7 +29,6 @@ CARRIED = {
     "percent 00": "a%00b",
     "percent": "100%",
     "upload of Hatrac": "x;upload",
-    "job of Hatrac": "x;upload/1",
     "metadata of Hatrac": "x;metadata",
     "version of Hatrac": "x:version",
     "versions of Hatrac": "x;versions",
@@ -45,7 +44,6 @@ CARRIED = {
     "NFC": unicodedata.normalize("NFC", "é.txt"),
     "NFD": unicodedata.normalize("NFD", "é.txt"),
 }
-CARRIED.pop("job of Hatrac")
 
 REFUSED = {
     "empty": "",
