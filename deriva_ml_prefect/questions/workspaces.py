@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from deriva_ml_prefect.config.settings import load_settings
+from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
 from deriva_ml_prefect.journal import flow_runs
 from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
 from deriva_ml_prefect.values.address import Address
@@ -16,15 +17,23 @@ from deriva_ml_prefect.values.rid import RID
 def find_workspaces(named: RID) -> list[Address]:
     """Catalogs whose workspace below `DERIVA_ML_HOME` has an execution of this RID, the one used last first.
 
-    Instead of a RID, the id of a flow run of the execution does as well.
+    Instead of a RID, the id of a flow run of the execution does as well. A workspace that cannot be read is in the way
+    only where no other knows the execution: then its error is raised.
     """
     found: list[tuple[str, Address]] = []
+    unread: list[DerivaMLConfigurationError] = []
     for path in sorted((load_settings().home / "workspaces").glob(f"*/*/{FILE_NAME}")):
-        row = _row(path, named)
+        try:
+            row = _row(path, named)
+        except DerivaMLConfigurationError as e:
+            unread.append(e)
+            continue
         if row is not None:
             known = json.loads(row["address"])
             known["domain_schemas"] = tuple(known.get("domain_schemas", ()))
             found.append((row["last_activity"], Address(**known)))
+    if unread and not found:
+        raise unread[0]
     return [address for _, address in sorted(found, key=lambda item: item[0], reverse=True)]
 
 

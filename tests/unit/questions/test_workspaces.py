@@ -37,10 +37,15 @@ def test_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     close_journals()
 
 
-def test_damaged_journal_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_journal_is_named_where_no_other_knows_the_execution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DERIVA_ML_HOME", str(tmp_path))
     folder = load_settings().workspace(ONE)
     folder.mkdir(parents=True)
     (folder / "journal.db").write_bytes(b"x" * 5000)
     with pytest.raises(DerivaMLConfigurationError, match="is damaged"):
         find_workspaces("1-A")
+    add(TWO, "1-A")
+    assert find_workspaces("1-A") == [TWO]
+    with pytest.raises(DerivaMLConfigurationError, match="is damaged"):
+        find_workspaces("1-B")
+    close_journals()
