@@ -37,7 +37,9 @@ def test_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     close_journals()
 
 
-def test_damaged_journal_is_named_where_no_other_knows_the_execution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_journal_is_named_where_no_other_knows_the_execution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DERIVA_ML_HOME", str(tmp_path))
     folder = load_settings().workspace(ONE)
     folder.mkdir(parents=True)
