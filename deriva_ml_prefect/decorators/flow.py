@@ -11,7 +11,7 @@ from prefect.flows import Flow
 from prefect.utilities.hashing import file_hash
 
 from deriva_ml_prefect.blocks import DerivaCatalog, find_catalog
-from deriva_ml_prefect.decorators.plan import MARK, Plan
+from deriva_ml_prefect.decorators.plan import MARK, Plan, is_recorded
 from deriva_ml_prefect.decorators.record import make_recorded
 from deriva_ml_prefect.decorators.signature import check_function
 from deriva_ml_prefect.decorators.user_code import make_user_code
@@ -81,6 +81,11 @@ def deriva_execution(
         raise DerivaMLConfigurationError(
             "catalog= takes HOST/CATALOG or the name of a saved block, not a function: it must be known where no "
             "code of the flow has run yet."
+        )
+    if isinstance(function, Flow) and is_recorded(function):
+        raise DerivaMLConfigurationError(
+            f"The flow {function.name} records executions already: decorate the function once. Other options of the "
+            "flow are given by with_options()."
         )
     options = {**(_options_of(function) if isinstance(function, Flow) else {}), **flow_options}
     fn, of_class = _function_of(function)

@@ -93,6 +93,11 @@ def test_function_as_catalog_is_refused() -> None:
         deriva_execution(catalog=lambda: "embedded/1")(lambda: None)  # type: ignore[arg-type]
 
 
+def test_flow_that_records_already_is_refused() -> None:
+    with pytest.raises(DerivaMLConfigurationError, match="plain records executions already"):
+        deriva_execution(plain)
+
+
 def test_flow_keeps_options_and_hooks() -> None:
     def mine(flow: Any, flow_run: Any, state: Any) -> None: ...
 
