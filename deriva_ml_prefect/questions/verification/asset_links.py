@@ -25,7 +25,7 @@ def check_asset_links(catalog: Catalog, journal: Journal, entry: Entry, findings
 
     Files that were told of and stay where they are (`add_files`) have no receipts, so further links to them are right.
     """
-    made = _made(journal, entry.rid)
+    made, rows = _made(journal, entry.rid), _rows(journal, entry.rid)
     read = _read(journal, entry)
     for table in asset_tables(catalog):
         wanted = made.get(table.name, set())
@@ -44,7 +44,9 @@ def check_asset_links(catalog: Catalog, journal: Journal, entry: Entry, findings
             if has.get(asset) != AssetRole.input:
                 _differs(findings, table, asset, AssetRole.input, has.get(asset))
         if table.name != MLAsset.file:
-            for asset in sorted(has.keys() - wanted - allowed):
+            # a link was sent, its receipt was lost with the process, and the file was changed before the next attempt
+            earlier = {asset for asset in rows.get(table.name, ()) if has.get(asset) == AssetRole.output}
+            for asset in sorted(has.keys() - wanted - allowed - earlier):
                 _differs(findings, table, asset, None, has[asset])
 
 
@@ -62,6 +64,15 @@ def _made(journal: Journal, rid: RID) -> dict[str, set[RID]]:
         if payload["kind"] == "asset_links":
             made.setdefault(payload["table"], set()).update(payload["assets"])
     return made
+
+
+def _rows(journal: Journal, rid: RID) -> dict[str, set[RID]]:
+    """Table → assets whose rows have a receipt of this execution."""
+    rows: dict[str, set[RID]] = {}
+    for planned in effects.delivered(journal, rid, Order.asset_rows):
+        assert planned.receipt is not None
+        rows.setdefault(planned.effect.payload["table"], set()).update(planned.receipt.facts["rids"].values())
+    return rows
 
 
 def _read(journal: Journal, entry: Entry) -> dict[str, tuple[set[RID], set[RID]]]:

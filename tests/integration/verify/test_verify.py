@@ -16,12 +16,16 @@ import pytest
 from deriva_ml_prefect.catalog.connection import Catalog
 from deriva_ml_prefect.catalog.rows import delete_rows, get_rows, insert_rows, update_rows
 from deriva_ml_prefect.exceptions import DerivaMLNotFoundError, DerivaMLOfflineError, DerivaMLValidationError
+from deriva_ml_prefect.journal import effects
+from deriva_ml_prefect.journal.store import Journal
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.progress.meter import BYTES, Meter
 from deriva_ml_prefect.questions.verification import feature_values, report, stored_objects
 from deriva_ml_prefect.questions.verification.report import Against, Verification
 from deriva_ml_prefect.questions.verification.verify import verify_execution
+from deriva_ml_prefect.values.effects import Receipt
+from deriva_ml_prefect.values.rid import RID
 
 
 def said(found: Verification) -> list[tuple[str, Any, Any]]:
@@ -360,3 +364,28 @@ def test_durations_of_an_upload_that_was_broken_off_after_the_record(
     exe.upload_execution_outputs()
     # row and record tell the same, on this machine and on others
     assert said(ml.verify_execution(exe.rid)) == []
+
+
+def test_link_whose_receipt_was_lost_before_its_file_was_changed(
+    ml: DerivaML, catalog: Catalog, stage: Callable[..., Execution], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exe = stage()
+    keep = effects.mark_delivered
+
+    def end(journal: Journal, rid: RID, receipts: list[Receipt]) -> None:
+        if any(receipt.key.startswith("links/Image/") for receipt in receipts):
+            raise KeyboardInterrupt
+        keep(journal, rid, receipts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(effects, "mark_delivered", end)
+        with pytest.raises(KeyboardInterrupt):
+            exe.upload_execution_outputs()
+    (changed,) = exe.context.staged.glob("Image/*-1.png")
+    changed.write_bytes(changed.read_bytes()[::-1])
+    exe.upload_execution_outputs()
+    found = ml.verify_execution(exe.execution_rid)
+    assert said(found) == []
+    # what had been sent is an output of the execution, too
+    rows = get_rows(catalog, f"entity/lab:Image_Execution/Execution={exe.execution_rid}/lab:Image/Camera=C1")
+    assert len({row["MD5"] for row in rows}) == 2
