@@ -18,13 +18,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.context import FlowRunContext
 from prefect.exceptions import ParameterBindError, ParameterTypeError
 from prefect.flow_engine import run_flow
@@ -32,10 +32,11 @@ from prefect.flows import Flow
 from prefect.futures import PrefectFuture, as_completed
 from prefect.states import AwaitingRetry
 from prefect.tasks import Task
+from prefect.utilities.asyncutils import run_coro_as_sync
 
 from deriva_ml_prefect.blocks import ExecutionConfiguration
 from deriva_ml_prefect.config.execution import ExecutionSpec
-from deriva_ml_prefect.decorators import create_run_within, is_recorded, settled
+from deriva_ml_prefect.decorators import is_recorded, settled
 from deriva_ml_prefect.exceptions import DerivaMLNestedError, DerivaMLValidationError
 from deriva_ml_prefect.ml.current import Place, current_execution, use_place
 from deriva_ml_prefect.ml.execution import Execution
@@ -226,8 +227,15 @@ def _known_runs(tag: str) -> dict[str, UUID]:
 
 def _create_run(flow: Flow[..., Any], parameters: Mapping[str, Any], sequence: int, context: FlowRunContext) -> UUID:
     """A flow run for a part, under this flow run, made here so that it stays the same wherever the part runs."""
+    # Prefect shows a flow run as a child by a task run that stands for it
+    stand_in: Task[..., Any] = Task(flow.fn, name=flow.name)
+    shown = cast("TaskRun", run_coro_as_sync(stand_in.create_run(flow_run_context=context)))
     tags = {_tag_of_whole(context), _tag_of_part(sequence, parameters)}
-    return create_run_within(context, flow, parameters, tags=tags).id
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(
+            flow, parameters=flow.serialize_parameters(dict(parameters)), tags=tags, parent_task_run_id=shown.id
+        )
+    return run.id
 
 
 def _name_of_part() -> str:

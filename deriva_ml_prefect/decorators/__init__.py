@@ -14,12 +14,10 @@ cycle runs directly. What comes back is an ordinary `Flow`.
     record      one run of the flow: the life cycle around the code
     user_code   the function of the subflow, and how its errors are seen
     async_code  the coroutine of an async function, which a signal cancels
-    run_within  a flow run that is made under another one
 """
 
 from deriva_ml_prefect.decorators.async_code import settled
 from deriva_ml_prefect.decorators.flow import deriva_execution
 from deriva_ml_prefect.decorators.plan import is_recorded
-from deriva_ml_prefect.decorators.run_within import create_run_within
 
-__all__ = ["create_run_within", "deriva_execution", "is_recorded", "settled"]
+__all__ = ["deriva_execution", "is_recorded", "settled"]

@@ -17,7 +17,9 @@ from deriva_ml_prefect.decorators.signature import check_function
 from deriva_ml_prefect.decorators.user_code import make_user_code
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
 from deriva_ml_prefect.hooks import make_hooks
+from deriva_ml_prefect.ml.current import current_execution
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
+from deriva_ml_prefect.outage.code_call import code_run_name
 from deriva_ml_prefect.own_process import OwnProcess
 from deriva_ml_prefect.provenance.caller import code_file
 from deriva_ml_prefect.values.address import Address
@@ -105,6 +107,7 @@ def deriva_execution(
         Flow(
             make_user_code(fn),
             name=f"{name}-code",
+            flow_run_name=_code_run_name,
             description=description,
             validate_parameters=False,
             **code_options,
@@ -135,3 +138,7 @@ def _options_of(given: Flow[..., Any]) -> dict[str, Any]:
     options["validate_parameters"] = given.should_validate_parameters
     options.update({kind: list(getattr(given, f"{kind}_hooks")) for kind in _HOOK_KINDS})
     return options
+
+
+def _code_run_name() -> str:
+    return code_run_name(current_execution().execution_rid)

@@ -13,24 +13,22 @@ from typing import Any
 from prefect import runtime
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause, TerminationSignal
-from prefect.flow_engine import FlowRunTimeoutError, run_flow
+from prefect.flow_engine import FlowRunTimeoutError
 from prefect.flows import Flow
 from prefect.states import Cancelled, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
-from prefect.utilities.callables import get_call_parameters
 from prefect.utilities.visualization import get_task_viz_tracker
 
 from deriva_ml_prefect.blocks import DerivaCatalog, ExecutionConfiguration, find_catalog
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.decorators.async_code import in_a_thread, settled
 from deriva_ml_prefect.decorators.plan import Plan, is_recorded
-from deriva_ml_prefect.decorators.run_within import create_run_within
 from deriva_ml_prefect.decorators.signature import own_signature, show_as, shown_docstring, shown_signature
 from deriva_ml_prefect.ml.current import current_place, use_execution
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.orders import heed, suspension
-from deriva_ml_prefect.outage.code_call import CodeCall, code_calling, code_run_name
+from deriva_ml_prefect.outage.code_call import CodeCall, code_calling
 from deriva_ml_prefect.outage.ends import server_is_away, survive_outage
 from deriva_ml_prefect.outage.missed import tell_missed_ends_aside
 from deriva_ml_prefect.outage.patience import patient
@@ -174,7 +172,7 @@ def _run_code(plan: Plan, ml: DerivaML, context: Context, bound: inspect.BoundAr
                     return settled(plan.code.fn(*bound.args, **bound.kwargs))
                 # the flow around sends them
                 with without_heartbeats():
-                    return _run_subflow(plan, around, context, bound, ended)
+                    return _run_subflow(plan, around, bound, ended)
         except Pause as e:
             if not ended.returned:
                 raise suspension(e) from e
@@ -183,15 +181,10 @@ def _run_code(plan: Plan, ml: DerivaML, context: Context, bound: inspect.BoundAr
             return ended.value
 
 
-def _run_subflow(
-    plan: Plan, around: FlowRunContext, context: Context, bound: inspect.BoundArguments, ended: CodeCall
-) -> Any:
+def _run_subflow(plan: Plan, around: FlowRunContext, bound: inspect.BoundArguments, ended: CodeCall) -> Any:
     """The user's code as a flow run of its own. What it returned counts, also where Prefect cannot be told of it."""
     try:
-        code = _code_of(plan, around)
-        parameters = get_call_parameters(code.fn, bound.args, bound.kwargs)
-        run = create_run_within(around, code, parameters, name=code_run_name(context.rid))
-        return settled(run_flow(code, flow_run=run, parameters=parameters))
+        return settled(_code_of(plan, around)(*bound.args, **bound.kwargs))
     except Exception as e:
         # an error of the code, unless the code had come to its end, or had not begun
         if ended.returned:

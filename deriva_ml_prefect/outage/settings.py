@@ -28,13 +28,6 @@ def single_requests() -> Iterator[None]:
 
 
 @contextmanager
-def few_requests(tries: int) -> Iterator[None]:
-    """Each request that is sent inside is sent so often at most."""
-    with _changed("client", max_retries=tries - 1):
-        yield
-
-
-@contextmanager
 def prompt_answers(seconds: float) -> Iterator[None]:
     """Clients that are made inside wait so long for an answer."""
     with _changed("api", request_timeout=seconds):
