@@ -341,21 +341,21 @@ def test_chunks_and_timeouts_go_down_to_the_client(begin: Begin) -> None:
         # bytes that no other test has uploaded: an object that is there is not sent again
         exe.asset_file_path("Image", "large.png").write_bytes(os.urandom(10_000))
     client = exe.ml._catalog.client
-    build = client._build
+    pool = client._connections()
+    send = pool.urlopen
 
-    def built(method: str, path: str, *rest: Any) -> Any:
-        request = build(method, path, *rest)
-        asked.append((f"{method} {path}", request.extensions["timeout"]))
-        return request
+    def sent(method: str, url: str, **named: Any) -> Any:
+        asked.append((f"{method} {url}", named["timeout"]))
+        return send(method, url, **named)
 
-    client._build = built  # type: ignore[method-assign]
+    pool.urlopen = sent  # type: ignore[method-assign,assignment]
     try:
         uploaded = exe.upload_execution_outputs(timeout=(7, 1234), chunk_size=4096, progress_callback=told.append)
     finally:
-        client._build = build  # type: ignore[method-assign]
+        pool.urlopen = send  # type: ignore[method-assign]
     chunks = [timeout for what, timeout in asked if what.startswith("PUT") and ";upload/" in what]
     assert len(chunks) == 3
-    assert all((timeout["connect"], timeout["read"]) == (7, 1234) for timeout in chunks)
+    assert all((timeout.connect_timeout, timeout.read_timeout) == (7, 1234) for timeout in chunks)
     assert all(isinstance(item, UploadProgress) for item in told)
     assert told[-1].bytes_completed == told[-1].bytes_total
     assert {table: [path.file_name for path in paths] for table, paths in uploaded.items()} == {"Image": ["large.png"]}
