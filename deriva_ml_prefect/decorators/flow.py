@@ -84,7 +84,7 @@ def deriva_execution(
             "catalog= takes HOST/CATALOG or the name of a saved block, not a function: it must be known where no "
             "code of the flow has run yet."
         )
-    if isinstance(function, Flow) and is_recorded(function):
+    if is_recorded(function):
         raise DerivaMLConfigurationError(
             f"The flow {function.name} records executions already: decorate the function once. Other options of the "
             "flow are given by with_options()."

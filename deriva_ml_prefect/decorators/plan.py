@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from prefect.flows import Flow
 
@@ -33,6 +33,6 @@ class Plan:
     """Where it runs, if not in the process of the flow."""
 
 
-def is_recorded(flow: Any) -> bool:
+def is_recorded(flow: Any) -> TypeGuard[Flow[..., Any]]:
     """Whether each run of a flow is an execution."""
     return isinstance(flow, Flow) and bool(getattr(flow.fn, MARK, False))

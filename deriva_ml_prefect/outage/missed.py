@@ -95,8 +95,9 @@ def _running(client: SyncPrefectClient, journal: Journal) -> list[FlowRun]:
     every = FlowRunFilter(state=running)
     answer = client.request("POST", "/flow_runs/count", json={"flow_runs": every.model_dump(mode="json")})
     answer.raise_for_status()
-    if answer.json() <= _PAGE:
-        return client.read_flow_runs(flow_run_filter=every, limit=_PAGE) if answer.json() else []
+    count = answer.json()
+    if count <= _PAGE:
+        return client.read_flow_runs(flow_run_filter=every, limit=_PAGE) if count else []
     ours = [UUID(run_id) for run_id in flow_runs.list_flow_runs(journal)]
     found: list[FlowRun] = []
     for first in range(0, len(ours), _PAGE):

@@ -24,7 +24,7 @@ from urllib3.response import BaseHTTPResponse
 from deriva_ml_prefect.exceptions import DerivaMLOfflineError, DerivaMLValidationError
 from deriva_ml_prefect.transfer.answer import PASSING_STATUSES, Answer, error_of
 from deriva_ml_prefect.transfer.credential import Credential
-from deriva_ml_prefect.transfer.pool import ONCE, UnreadableBody, body_of, open_pool, proxy_before, said, was_never_sent
+from deriva_ml_prefect.transfer.pool import ONCE, UnreadableBody, body_of, open_pool, said, was_never_sent
 from deriva_ml_prefect.transfer.retry import LONGEST_RETRY_AFTER, pause_before, retry_after
 
 Body = bytes | Callable[[], Iterable[bytes]]
@@ -269,9 +269,9 @@ class HttpClient:
             return pool
         with self._lock:
             if self._pool is None:
-                through = self.base_url.startswith("http:") and proxy_before(self.base_url)
-                self._before_path = self.base_url if through else ""
-                self._pool = open_pool(self.base_url, self._verify)
+                pool = open_pool(self.base_url, self._verify)
+                self._before_path = self.base_url if pool.proxy and self.base_url.startswith("http:") else ""
+                self._pool = pool
             return self._pool
 
     def _count(self) -> None:

@@ -25,7 +25,7 @@ def check_asset_links(catalog: Catalog, journal: Journal, entry: Entry, findings
 
     Files that were told of and stay where they are (`add_files`) have no receipts, so further links to them are right.
     """
-    made, rows = _made(journal, entry.rid), _rows(journal, entry.rid)
+    made = _made(journal, entry.rid)
     read = _read(journal, entry)
     for table in asset_tables(catalog):
         wanted = made.get(table.name, set())
@@ -43,11 +43,13 @@ def check_asset_links(catalog: Catalog, journal: Journal, entry: Entry, findings
         for asset in sorted(needed - wanted):
             if has.get(asset) != AssetRole.input:
                 _differs(findings, table, asset, AssetRole.input, has.get(asset))
-        if table.name != MLAsset.file:
+        further = has.keys() - wanted - allowed
+        if further and table.name != MLAsset.file:
             # a link was sent, its receipt was lost with the process, and the file was changed before the next attempt
-            earlier = {asset for asset in rows.get(table.name, ()) if has.get(asset) == AssetRole.output}
-            for asset in sorted(has.keys() - wanted - allowed - earlier):
-                _differs(findings, table, asset, None, has[asset])
+            rows = _rows(journal, entry.rid, table.name)
+            for asset in sorted(further):
+                if not (has[asset] == AssetRole.output and asset in rows):
+                    _differs(findings, table, asset, None, has[asset])
 
 
 def _differs(findings: Findings, table: AssetTable, asset: RID, expected: str | None, found: str | None) -> None:
@@ -66,12 +68,13 @@ def _made(journal: Journal, rid: RID) -> dict[str, set[RID]]:
     return made
 
 
-def _rows(journal: Journal, rid: RID) -> dict[str, set[RID]]:
-    """Table → assets whose rows have a receipt of this execution."""
-    rows: dict[str, set[RID]] = {}
+def _rows(journal: Journal, rid: RID, table: str) -> set[RID]:
+    """Assets of a table whose rows have a receipt of this execution."""
+    rows: set[RID] = set()
     for planned in effects.delivered(journal, rid, Order.asset_rows):
         assert planned.receipt is not None
-        rows.setdefault(planned.effect.payload["table"], set()).update(planned.receipt.facts["rids"].values())
+        if planned.effect.payload["table"] == table:
+            rows.update(planned.receipt.facts["rids"].values())
     return rows
 
 
