@@ -9,6 +9,9 @@ export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 # a busy machine takes longer than the 20 s that Prefect grants its temporary server
 export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS ?= 120
 
+# without its bytecode the package is compiled anew in each of the processes that the tests and figures start
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: quickstart test workers check conformance compat bench faults system clean install
 
 install: $(STAMP)
