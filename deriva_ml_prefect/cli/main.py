@@ -24,14 +24,15 @@ COMMANDS: Mapping[str, str] = {
 def build_parser(*called: str) -> argparse.ArgumentParser:
     """The parser of the command; what is parsed carries `act`, a function of it that returns the exit status.
 
-    Only the commands named in `called` get their arguments: the others need not be loaded.
+    It knows the commands named in `called`; if none is, it lists all of them without their arguments.
     """
     parser = argparse.ArgumentParser(prog="deriva-ml-prefect", description=DESCRIPTION)
     # without prog, argparse would format the usage to find it out
     commands = parser.add_subparsers(prog=parser.prog, dest="command", required=True, metavar="COMMAND")
-    for name, text in COMMANDS.items():
-        added = commands.add_parser(name, help=text, description=text)
-        if name in called:
+    named = [name for name in COMMANDS if name in called]
+    for name in named or COMMANDS:
+        added = commands.add_parser(name, help=COMMANDS[name], description=COMMANDS[name])
+        if named:
             _definition(name)(added)
     return parser
 

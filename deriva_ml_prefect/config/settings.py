@@ -21,19 +21,18 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
 from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.frozen import Frozen
 
 PROGRESS = ("auto", "bar", "lines", "off")
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Frozen):
     home: Path
     hostname: str | None = None
     catalog_id: str | None = None

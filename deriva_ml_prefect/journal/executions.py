@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from deriva_ml_prefect.exceptions import DerivaMLOwnershipError
 from deriva_ml_prefect.journal.store import Journal
 from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.frozen import Frozen
 from deriva_ml_prefect.values.rid import RID
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Frozen):
     """One execution as the journal has it. Times are ISO 8601, UTC."""
 
     rid: RID
@@ -43,8 +42,7 @@ class Entry:
     last_activity: str
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Frozen):
     """One step of the status."""
 
     status: ExecutionStatus

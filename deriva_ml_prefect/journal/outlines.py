@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from deriva_ml_prefect.journal.store import Journal
+from deriva_ml_prefect.values.frozen import Frozen
 from deriva_ml_prefect.values.rid import RID
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
 
-@dataclass(frozen=True)
-class Outline:
+class Outline(Frozen):
     """One execution. Times are ISO 8601, UTC."""
 
     rid: RID
@@ -34,8 +33,7 @@ class Outline:
     last_activity: str
 
 
-@dataclass(frozen=True)
-class Waiting:
+class Waiting(Frozen):
     """What is staged and not sent. Bytes of files that are not sealed yet are not known."""
 
     files: int = 0

@@ -18,7 +18,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from typing import Any
 from deriva_ml_prefect.exceptions import DerivaMLOwnershipError
 from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors
 from deriva_ml_prefect.journal.store import Journal, is_on_network, now, taken_over
+from deriva_ml_prefect.values.frozen import Frozen
 from deriva_ml_prefect.values.rid import RID
 
 LOCK_NAME = "owner.lock"
@@ -39,8 +39,7 @@ _FLOCK = "hhqqi"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-@dataclass(frozen=True)
-class Owner:
+class Owner(Frozen):
     """Who took an execution last. `alive` is what the lock, or the last sign of life, says now."""
 
     token: str
@@ -52,12 +51,12 @@ class Owner:
     """It is, or was, on another machine: only its signs of life tell."""
 
 
-@dataclass
 class _Held:
-    descriptor: int
-    token: str
-    journal: Journal
-    rid: RID
+    def __init__(self, descriptor: int, token: str, journal: Journal, rid: RID) -> None:
+        self.descriptor = descriptor
+        self.token = token
+        self.journal = journal
+        self.rid = rid
 
 
 _held: dict[tuple[int, Path], _Held] = {}

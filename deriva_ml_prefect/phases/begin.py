@@ -212,7 +212,7 @@ def _note_finished(request: Request, settings: Settings, journal: Journal, recor
         journal_executions.add_execution(
             journal,
             record.rid,
-            address=dataclasses.asdict(request.address),
+            address=request.address.as_dict(),
             workflow_rid=record.workflow_rid,
             description=record.description or "",
             configuration={},
@@ -262,7 +262,7 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
         journal_executions.add_execution(
             journal,
             context.rid,
-            address=dataclasses.asdict(request.address),
+            address=request.address.as_dict(),
             workflow_rid=workflow_rid,
             description=clean_prose(request.spec.description),
             configuration=_recorded(spec, settings),
@@ -457,7 +457,7 @@ def _begin_dry(request: Request, settings: Settings) -> Context:
     journal_executions.add_execution(
         journal,
         DRY_RUN_RID,
-        address=dataclasses.asdict(request.address),
+        address=request.address.as_dict(),
         workflow_rid=None,
         description=clean_prose(request.spec.description),
         configuration=_recorded(request.spec, settings),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from deriva_ml_prefect.journal import executions, ownership
 from deriva_ml_prefect.journal.outlines import Outline, Waiting, count_waiting, read_outlines
 from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
 from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.frozen import Frozen
 from deriva_ml_prefect.values.liveness import Liveness
 from deriva_ml_prefect.values.rid import RID
 from deriva_ml_prefect.values.status import SETTLED, ExecutionStatus
@@ -21,8 +21,7 @@ _S = ExecutionStatus
 NOTHING = Waiting()
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Frozen):
     """Which executions a list is to show; what is None does not matter."""
 
     statuses: frozenset[ExecutionStatus] | None = None
@@ -33,8 +32,7 @@ class Wanted:
     limit: int | None = None
 
 
-@dataclass(frozen=True)
-class ListedExecution:
+class ListedExecution(Frozen):
     """An execution as a list shows it. Times are ISO 8601 with offset."""
 
     address: Address
@@ -57,8 +55,7 @@ class ListedExecution:
     interrupted: bool = False
 
 
-@dataclass(frozen=True)
-class LocalExecutions:
+class LocalExecutions(Frozen):
     """The executions, newest first; workspaces that could not be read, with the reason; and folders of executions that
     the journal beside them does not know, though files are staged there: it was lost, or put back from an older copy.
     """
@@ -98,7 +95,7 @@ def known_here(address: Address) -> dict[RID, ListedExecution]:
     workspace = load_settings().workspace(address)
     if not (workspace / FILE_NAME).exists():
         return {}
-    return {item.rid: replace(item, address=address) for item in _of_workspace(workspace, Wanted(), None, None)}
+    return {item.rid: item.replace(address=address) for item in _of_workspace(workspace, Wanted(), None, None)}
 
 
 def _of_workspace(workspace: Path, wanted: Wanted, host: str | None, catalog: str | None) -> list[ListedExecution]:
@@ -116,7 +113,7 @@ def _of_workspace(workspace: Path, wanted: Wanted, host: str | None, catalog: st
         if len(chosen) == wanted.limit:
             break
     waiting = count_waiting(journal, [item.rid for item in chosen])
-    return [replace(item, waiting=waiting[item.rid]) for item in chosen]
+    return [item.replace(waiting=waiting[item.rid]) for item in chosen]
 
 
 def _address(fields: Mapping[str, Any]) -> Address:
@@ -168,7 +165,7 @@ def listed_document(items: Sequence[ListedExecution]) -> list[dict[str, Any]]:
             "description": item.description,
             "created": item.created,
             "started": item.started,
-            "staged": asdict(item.waiting),
+            "staged": item.waiting.as_dict(),
             "on_this_machine": item.here,
         }
         for item in items

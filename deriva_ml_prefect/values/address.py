@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
+from deriva_ml_prefect.values.frozen import Frozen
 from deriva_ml_prefect.values.names import ML_SCHEMA
 
 EMBEDDED = "embedded"
 """The host name that means the embedded DERIVA of `$DERIVA_ML_HOME`."""
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(Frozen):
     """A catalog as the user names it. It can be pickled, logged, and opened again in another process."""
 
     hostname: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,4 +56,4 @@ def catalog(settings: Settings) -> Catalog:
 @pytest.fixture
 def again(shared: Catalog) -> Catalog:
     """The shared catalog as another process would open it: nothing is known about its schema."""
-    return open_catalog(replace(shared.address), settings=shared.settings)
+    return open_catalog(shared.address, settings=shared.settings)

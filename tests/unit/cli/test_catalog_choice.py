@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ def know(rid: str, address: Address) -> None:
     add_execution(
         open_journal(load_settings().workspace(address)),
         rid,
-        address=dataclasses.asdict(address),
+        address=address.as_dict(),
         workflow_rid=None,
         description="",
         configuration={},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ TWO = Address("www.example.org", "7")
 
 def add(address: Address, rid: str) -> None:
     journal = open_journal(load_settings().workspace(address))
-    add_execution(journal, rid, address=asdict(address), workflow_rid=None, description="", configuration={})
+    add_execution(journal, rid, address=address.as_dict(), workflow_rid=None, description="", configuration={})
 
 
 def test_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
