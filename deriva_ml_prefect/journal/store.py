@@ -185,6 +185,11 @@ def open_journal(workspace: Path) -> Journal:
         return journal
 
 
+def list_workspaces(home: Path) -> list[Path]:
+    """The folders below a home that hold a journal, in the order of their names."""
+    return sorted(path.parent for path in (home / "workspaces").glob(f"*/*/{FILE_NAME}"))
+
+
 def close_journals() -> None:
     """Close every journal that this process has open."""
     with _open_lock:

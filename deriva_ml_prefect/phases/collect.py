@@ -18,7 +18,7 @@ from deriva_ml_prefect.exceptions import DerivaMLConfigurationError, DerivaMLOwn
 from deriva_ml_prefect.journal import executions, features, files, ownership
 from deriva_ml_prefect.journal.disk import naming_disk_errors
 from deriva_ml_prefect.journal.executions import Entry
-from deriva_ml_prefect.journal.store import FILE_NAME, Journal, open_journal
+from deriva_ml_prefect.journal.store import Journal, list_workspaces, open_journal
 from deriva_ml_prefect.phases.dry_folder import FOLDER as DRY_RUNS
 from deriva_ml_prefect.phases.tidy import in_no_catalog, shown
 from deriva_ml_prefect.values.address import Address
@@ -46,12 +46,12 @@ def find_garbage(*, aborted: bool = False, work: bool = False) -> Found:
     settings = load_settings()
     garbage: list[Garbage] = []
     kept: list[Kept] = []
-    for path in sorted((settings.home / "workspaces").glob(f"*/*/{FILE_NAME}")):
+    for workspace in list_workspaces(settings.home):
         try:
-            found = list(_of_workspace(path.parent, aborted=aborted, work=work))
+            found = list(_of_workspace(workspace, aborted=aborted, work=work))
         except DerivaMLConfigurationError as e:
             # what it holds is not known, and the other workspaces are no worse for it
-            kept.append(Kept(path.parent, size_of(path.parent)[0], " ".join(str(e).split())))
+            kept.append(Kept(workspace, size_of(workspace)[0], " ".join(str(e).split())))
             continue
         garbage += [item for item in found if isinstance(item, Garbage)]
         kept += [item for item in found if isinstance(item, Kept)]

@@ -16,7 +16,7 @@ from deriva_ml_prefect.bags.manifest import read_info
 from deriva_ml_prefect.config.settings import Settings, load_settings
 from deriva_ml_prefect.exceptions import DerivaMLException
 from deriva_ml_prefect.journal import executions, inputs, ownership
-from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
+from deriva_ml_prefect.journal.store import list_workspaces, open_journal
 from deriva_ml_prefect.phases.asset_cache import list_assets, locked_asset
 from deriva_ml_prefect.phases.collect import TRASH, remove, size_of
 from deriva_ml_prefect.phases.kept_file import SUFFIX
@@ -91,8 +91,8 @@ def _address_of_bag(entry: Path) -> Address | None:
 def _addresses(settings: Settings) -> dict[str, Address]:
     """`<RID>_<MD5>` of single assets that executions of this machine have read → their catalog."""
     found: dict[str, Address] = {}
-    for path in (settings.home / "workspaces").glob(f"*/*/{FILE_NAME}"):
-        journal = open_journal(path.parent)
+    for workspace in list_workspaces(settings.home):
+        journal = open_journal(workspace)
         for row in journal.rows("select_input_assets"):
             if row["md5"]:
                 found[f"{row['rid']}_{row['md5']}"] = executions.read_address(journal, row["execution_rid"])
@@ -101,12 +101,12 @@ def _addresses(settings: Settings) -> dict[str, Address]:
 
 def _in_use(settings: Settings) -> _InUse:
     rids: set[str] = set()
-    for path in (settings.home / "workspaces").glob(f"*/*/{FILE_NAME}"):
-        journal = open_journal(path.parent)
+    for workspace in list_workspaces(settings.home):
+        journal = open_journal(workspace)
         for entry in executions.list_executions(journal, limit=-1):
             if entry.status in SETTLED:
                 continue
-            owner = ownership.owner_of(path.parent / "executions" / entry.rid)
+            owner = ownership.owner_of(workspace / "executions" / entry.rid)
             if owner is not None and owner.alive:
                 rids |= {item.rid for item in inputs.list_inputs(journal, entry.rid)}
                 rids |= _named(entry.configuration.get("assets") or ()) | _named(

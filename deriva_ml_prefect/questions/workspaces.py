@@ -9,7 +9,7 @@ from pathlib import Path
 from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
 from deriva_ml_prefect.journal import flow_runs
-from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
+from deriva_ml_prefect.journal.store import list_workspaces, open_journal
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.rid import RID
 
@@ -22,9 +22,9 @@ def find_workspaces(named: RID) -> list[Address]:
     """
     found: list[tuple[str, Address]] = []
     unread: list[DerivaMLConfigurationError] = []
-    for path in sorted((load_settings().home / "workspaces").glob(f"*/*/{FILE_NAME}")):
+    for workspace in list_workspaces(load_settings().home):
         try:
-            row = _row(path, named)
+            row = _row(workspace, named)
         except DerivaMLConfigurationError as e:
             unread.append(e)
             continue
@@ -37,7 +37,7 @@ def find_workspaces(named: RID) -> list[Address]:
     return [address for _, address in sorted(found, key=lambda item: item[0], reverse=True)]
 
 
-def _row(path: Path, named: str) -> sqlite3.Row | None:
-    journal = open_journal(path.parent)
+def _row(workspace: Path, named: str) -> sqlite3.Row | None:
+    journal = open_journal(workspace)
     ran = flow_runs.executions_of(journal, named)
     return journal.row("select_execution", rid=ran[-1] if ran else named)
