@@ -111,6 +111,15 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def prefect_api(prefect_server: str) -> dict[str, str]:
+    """Variables with which another process uses the running Prefect server."""
+    shared = {
+        name: value for name, value in os.environ.items() if name.startswith("PREFECT_") or name == "DO_NOT_TRACK"
+    }
+    return {**shared, "PREFECT_API_URL": prefect_server}
+
+
+@pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The catalog that tests share, in an embedded DERIVA that the first of them starts."""
     home = tmp_path_factory.mktemp("deriva-home")

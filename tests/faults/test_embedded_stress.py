@@ -18,6 +18,7 @@ def stress(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.workers
 @pytest.mark.parametrize(
     ("fault", "said"),
     [

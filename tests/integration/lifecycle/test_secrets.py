@@ -12,8 +12,8 @@ import string
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +28,7 @@ from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 
 OWN_SECRETS = {"tokens.json", "scrub.key"}
+HEXADECIMAL = "0123456789abcdef"
 PLACES = ("environment", "argv", "choices", "diff", "url", "error", "message", "description", "log")
 
 
@@ -35,25 +36,30 @@ def drawn(length: int, alphabet: str = string.ascii_letters + string.digits) -> 
     return "".join(secrets.choice(alphabet) for _ in range(length))
 
 
-def planted() -> dict[str, tuple[str, str]]:
-    """Kind → (text that holds the secret, the secret)."""
-    hexadecimal, upper = "0123456789abcdef", string.ascii_uppercase + string.digits
-    word = [f"{drawn(7)}7{drawn(6)}" for _ in range(6)]
+def planted(mark: str) -> dict[str, tuple[str, str]]:
+    """Kind → (text that holds the secret, the secret). In the middle of each secret is the mark, or its upper case."""
+
+    def marked(length: int) -> str:
+        before = (length - len(mark)) // 2
+        return drawn(before) + mark + drawn(length - before - len(mark))
+
+    word = [f"{drawn(3)}{mark}7{drawn(2)}" for _ in range(6)]
+    upper = string.ascii_uppercase + string.digits
     tokens = {
-        "aws": "AKIA" + drawn(16, upper),
-        "github": "ghp_" + drawn(36),
-        "gitlab": "glpat-" + drawn(20),
-        "slack": "xoxb-" + drawn(24),
-        "stripe": "sk_live_" + drawn(24),
-        "openai": "sk-" + drawn(40),
-        "google": "AIza" + drawn(35),
-        "hugging face": "hf_" + drawn(34),
-        "npm": "npm_" + drawn(36),
-        "pypi": "pypi-" + drawn(40),
-        "prefect": "pnu_" + drawn(36),
-        "databricks": "dapi" + drawn(32, hexadecimal),
-        "jwt": f"eyJ{drawn(20)}.eyJ{drawn(30)}.{drawn(40)}",
-        "vault": "hvs." + drawn(24),
+        "aws": "AKIA" + drawn(4, upper) + mark.upper() + drawn(4, upper),
+        "github": "ghp_" + marked(36),
+        "gitlab": "glpat-" + marked(20),
+        "slack": "xoxb-" + marked(24),
+        "stripe": "sk_live_" + marked(24),
+        "openai": "sk-" + marked(40),
+        "google": "AIza" + marked(35),
+        "hugging face": "hf_" + marked(34),
+        "npm": "npm_" + marked(36),
+        "pypi": "pypi-" + marked(40),
+        "prefect": "pnu_" + marked(36),
+        "databricks": "dapi" + drawn(12, HEXADECIMAL) + mark + drawn(12, HEXADECIMAL),
+        "jwt": f"eyJ{marked(20)}.eyJ{marked(30)}.{marked(40)}",
+        "vault": "hvs." + marked(24),
     }
     found = {kind: (token, token) for kind, token in tokens.items()}
     return found | {
@@ -68,9 +74,10 @@ def planted() -> dict[str, tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Planted:
-    """Secrets of all kinds for each place."""
+    """Secrets of all kinds for each place, all with one mark, so that a file is read through a few times only."""
 
-    places: dict[str, dict[str, tuple[str, str]]] = field(default_factory=lambda: {p: planted() for p in PLACES})
+    mark: str
+    places: Mapping[str, Mapping[str, tuple[str, str]]]
 
     def texts(self, place: str) -> list[str]:
         return [text for text, _ in self.places[place].values()]
@@ -88,18 +95,39 @@ class Planted:
         return found
 
     def found_in(self, data: bytes) -> list[str]:
-        return sorted({name for form, name in self.forms().items() if form in data})
+        """The secrets in some bytes; whose part it is cannot be said of one that is not whole."""
+        marks = spellings(self.mark) | spellings(self.mark.upper())
+        if not any(form in data for form in marks):
+            return []
+        return sorted({name for form, name in self.forms().items() if form in data}) or ["a part of one"]
+
+
+def plant() -> Planted:
+    mark = drawn(8, HEXADECIMAL)
+    return Planted(mark, {place: planted(mark) for place in PLACES})
 
 
 def spellings(secret: str) -> set[bytes]:
     """A secret as it is, for a URL, in hexadecimal, and in base64 wherever it stands in the text that is encoded."""
     raw = secret.encode()
     found = {raw, quote(secret, safe="").encode(), raw.hex().encode(), raw.hex().upper().encode()}
-    for shift in range(3):
+    for shift, foreign in enumerate((0, 2, 3)):
         whole = base64.b64encode(b"x" * shift + raw).rstrip(b"=")
         # the first and last characters also hold bits of what stands around it
-        found.add(whole[2 if shift else 0 : -2])
+        found.add(whole[foreign:-2])
     return found
+
+
+@pytest.mark.parametrize("around", ["", "a", "ab", "abc"])
+def test_a_secret_is_found_however_it_is_spelt(around: str) -> None:
+    secret = plant()
+    for place, kinds in secret.places.items():
+        for kind, (_, value) in kinds.items():
+            text = f"{around}{value}{around}"
+            for form in (text, quote(text, safe=""), text.encode().hex(), base64.b64encode(text.encode()).decode()):
+                assert secret.found_in(form.encode()) == [f"{kind} of {place}"]
+    assert secret.found_in(f"{secret.mark} alone".encode()) == ["a part of one"]
+    assert not secret.found_in(b"nothing")
 
 
 def files_below(home: Path) -> Iterator[Path]:
@@ -151,7 +179,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 @pytest.fixture
 def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Planted]:
     """A repository with uncommitted code, and surroundings, that are full of secrets."""
-    secret = Planted()
+    secret = plant()
     for number, (text, value) in enumerate(secret.places["environment"].values()):
         monkeypatch.setenv(f"DERIVA_ML_NOTE_{number}", text)
         monkeypatch.setenv(f"SERVICE_{number}_TOKEN", value)

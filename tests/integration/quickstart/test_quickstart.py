@@ -22,6 +22,8 @@ from deriva_ml_prefect.values.address import Address
 from tests.conftest import end_embedded
 from tests.prefect_process import end_temporary_servers
 
+pytestmark = [pytest.mark.prefect, pytest.mark.slow]
+
 ROOT = Path(__file__).parents[3]
 FLOW = ROOT / "flows" / "train_digits.py"
 EPOCHS = 6
@@ -58,7 +60,8 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(tmp_path_factory: pytest.TempPathFactory, prefect_api: dict[str, str]) -> Iterator[Place]:
+    """The first run starts a Prefect server for itself; the others use that of the test run, which takes less time."""
     home = tmp_path_factory.mktemp("quickstart")
     changed = {
         "DERIVA_ML_HOME": str(home),
@@ -76,7 +79,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     assert first.returncode == 0, output
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DERIVA_ML_HOME", str(home))
-        yield Place(home, place.environment, output)
+        yield Place(home, place.environment | prefect_api, output)
         end_embedded(home)
     end_temporary_servers(home)
 
@@ -101,7 +104,6 @@ def metrics_lines(summary: ExecutionSummary) -> int:
     return len(catalog_for(summary.address).client.request("GET", metrics.url).content.splitlines())
 
 
-@pytest.mark.slow
 def test_first_run_and_second_run(place: Place) -> None:
     rid = value(place.first, "Execution").rstrip(",")
     assert f"deriva-ml-prefect show {rid}" in place.first
@@ -129,7 +131,6 @@ def test_first_run_and_second_run(place: Place) -> None:
     assert "**Status:** Uploaded" in shown.stdout
 
 
-@pytest.mark.slow
 def test_killed_in_the_training(place: Place) -> None:
     process = place.begin("--pause", "5")
     rid = wait_for(process, "Should it be broken off").split()[1]
@@ -149,7 +150,6 @@ def test_killed_in_the_training(place: Place) -> None:
     assert summary.features == {}
 
 
-@pytest.mark.slow
 def test_killed_in_the_upload(place: Place) -> None:
     process = place.begin()
     line = wait_for(process, "Should it be broken off")
@@ -181,7 +181,6 @@ def test_killed_in_the_upload(place: Place) -> None:
     assert runs == [(1,)]
 
 
-@pytest.mark.slow
 def test_wrong_argument(place: Place) -> None:
     process = place.begin("--epochs", "many")
     output, _ = process.communicate(timeout=30)
@@ -189,7 +188,6 @@ def test_wrong_argument(place: Place) -> None:
     assert "invalid int value" in output
 
 
-@pytest.mark.slow
 def test_same_experiment_by_deriva_ml_run(place: Place) -> None:
     command = [sys.executable, "-m", "deriva_ml_prefect.cli.run", "--config-dir", str(ROOT / "flows" / "configs")]
 
