@@ -11,6 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = (
     "tests/integration/prefect/states",
+    "tests/integration/prefect/ui",
     "tests/integration/prefect",
     "tests/integration/flows",
     "tests/integration/sweeps",
@@ -19,7 +20,7 @@ TOGETHER = (
     "tests/faults",
     "tests/docs",
 )
-"""Folders whose tests go to one process, the slowest first."""
+"""Folders whose tests go to one process, the slowest first; of two that hold a test, the first."""
 
 
 def group_of(nodeid: str) -> str:

@@ -485,6 +485,7 @@ def test_a_script_that_ends_at_once_has_told_everything(ml: DerivaML, server: Pr
 
 
 @pytest.mark.slow
+@pytest.mark.workers
 def test_a_script_with_a_temporary_server_ends_with_its_own_last_word(
     ml: DerivaML, server: PrefectServer, tmp_path: Path
 ) -> None:
@@ -504,6 +505,7 @@ def test_a_script_with_a_temporary_server_ends_with_its_own_last_word(
 
 
 @pytest.mark.slow
+@pytest.mark.workers
 def test_the_link_outlives_the_database_of_prefect(ml: DerivaML, tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)

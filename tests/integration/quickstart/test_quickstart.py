@@ -107,6 +107,7 @@ def metrics_lines(summary: ExecutionSummary) -> int:
 def test_first_run_and_second_run(place: Place) -> None:
     rid = value(place.first, "Execution").rstrip(",")
     assert f"deriva-ml-prefect show {rid}" in place.first
+    assert not re.search("ERROR|WARNING|Traceback", place.first), place.first
     summary = place.summary(rid)
     assert summary.execution.status == "Uploaded"
     assert summary.outcome == "completed"
@@ -131,6 +132,7 @@ def test_first_run_and_second_run(place: Place) -> None:
     assert "**Status:** Uploaded" in shown.stdout
 
 
+@pytest.mark.workers
 def test_killed_in_the_training(place: Place) -> None:
     process = place.begin("--pause", "5")
     rid = wait_for(process, "Should it be broken off").split()[1]
@@ -150,6 +152,7 @@ def test_killed_in_the_training(place: Place) -> None:
     assert summary.features == {}
 
 
+@pytest.mark.workers
 def test_killed_in_the_upload(place: Place) -> None:
     process = place.begin()
     line = wait_for(process, "Should it be broken off")

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.conftest import end_embedded
 from tests.prefect_process import PrefectServer, output_of, prefect_process, wait_until, worker_process
 
@@ -136,6 +138,13 @@ def deriva_variables(home: Path, folder: Path) -> dict[str, str]:
     }
 
 
+def _limit_of_trainings() -> list[str]:
+    """The limit that prefect.yaml sets for a training, as options of `prefect deploy`."""
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    (limit,) = [each["concurrency_limit"] for each in deployments if each["entrypoint"].endswith(":train_digits")]
+    return ["--concurrency-limit", str(limit["limit"]), "--collision-strategy", limit["collision_strategy"]]
+
+
 @contextlib.contextmanager
 def whole_stage(folder: Path) -> Iterator[Stage]:
     """Bring everything up in an empty folder, and end it after the block."""
@@ -152,7 +161,8 @@ def whole_stage(folder: Path) -> Iterator[Stage]:
             made = stage.python(SET_UP)
             stage = Stage(server, home, work, made["catalog"], made["dataset"])
             stage.prefect("work-pool", "create", POOL, "--type", "process")
-            stage.prefect("--no-prompt", "deploy", "train_network.py:train", "-n", "browser", "-p", POOL)
+            deploy = ("--no-prompt", "deploy", "train_network.py:train", "-n", "browser", "-p", POOL)
+            stage.prefect(*deploy, *_limit_of_trainings())
             with worker_process(server, POOL, work, **deriva_variables(home, work)):
                 yield stage
     finally:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.prefect.ui.stage import Stage, whole_stage
+from tests.integration.prefect.ui.stage import Stage
 from tests.prefect_process import wait_until
 
 browser = pytest.importorskip("tests.integration.prefect.ui.browser", reason="playwright is not installed (extra dev)")
@@ -19,12 +19,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(browser.CHROMIUM is None, reason="there is no chromium: run `make system`"),
 ]
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with whole_stage(tmp_path_factory.mktemp("stage")) as up:
-        yield up
 
 
 @pytest.fixture
@@ -90,11 +84,15 @@ def test_a_configuration_filled_in_by_hand_runs(stage: Stage, person: Any) -> No
     assert (told["description"], told["datasets"], told["status"]) == ("Changed by hand", [stage.dataset], "Uploaded")
 
 
-@pytest.mark.parametrize("pages", ["/v2", ""], ids=["new pages", "old pages"])
-def test_the_metrics_are_drawn(stage: Stage, person: Any, pages: str) -> None:
+def test_the_metrics_are_drawn(stage: Stage, person: Any) -> None:
     run = stage.run_deployment(epochs=5)
     shown = stage.artifacts(run["id"])
-    page = person.page
+    for pages in ("/v2", ""):
+        see_metrics(stage, person.page, pages, shown)
+
+
+def see_metrics(stage: Stage, page: Any, pages: str, shown: dict[str, dict[str, Any]]) -> None:
+    """The artifacts of the last training, on the new pages or the old."""
     page.goto(f"{stage.server.url}{pages}/artifacts/artifact/{shown['metrics']['id']}")
     picture = page.get_by_alt_text("loss, accuracy over step")
     picture.wait_for()

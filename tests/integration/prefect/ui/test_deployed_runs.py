@@ -4,56 +4,27 @@ from __future__ import annotations
 
 import sys
 import urllib.error
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.integration.prefect.ui.stage import POOL, Stage, whole_stage
+from tests.integration.prefect.ui.stage import POOL, Stage
 from tests.prefect_process import background, wait_until
 
-ROOT = Path(__file__).parents[3]
 pytestmark = [pytest.mark.prefect, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    with whole_stage(tmp_path_factory.mktemp("deployed")) as up:
-        (training,) = [
-            deployment
-            for deployment in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-            if deployment["entrypoint"].endswith(":train_digits")
-        ]
-        # the limit of prefect.yaml, on a training that takes a while
-        limit = training["concurrency_limit"]
-        up.prefect(
-            "--no-prompt",
-            "deploy",
-            "train_network.py:train",
-            "--name",
-            "browser",
-            "--pool",
-            POOL,
-            "--concurrency-limit",
-            str(limit["limit"]),
-            "--collision-strategy",
-            limit["collision_strategy"],
-        )
-        yield up
 
 
 @pytest.mark.workers
 def test_runs_beyond_the_limit_wait(stage: Stage) -> None:
+    known = len(stage.trainings())
     path = f"/deployments/{stage.deployment_id()}/create_flow_run"
     asked = [stage.server.ask(path, {"parameters": {"epochs": 40}})["id"] for _ in range(3)]
     runs = sorted((stage.await_end(run_id) for run_id in asked), key=lambda run: str(run["start_time"]))
     assert [run["state"]["type"] for run in runs] == ["COMPLETED"] * 3
     for earlier, later in pairwise(runs):
         assert earlier["end_time"] <= later["start_time"]
-    assert len(stage.trainings()) == 3
+    assert len(stage.trainings()) == known + 3
 
 
 @pytest.mark.parametrize(
