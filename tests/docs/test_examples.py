@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -235,6 +236,18 @@ def deployed_names() -> set[str]:
     return {f"{d['entrypoint'].rpartition(':')[2].replace('_', '-')}/{d['name']}" for d in deployments}
 
 
+@cache
+def help_of(*command: str) -> str:
+    """What a command prints when it is asked for its options; CalledProcessError if there is no such command."""
+    asked = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=SECONDS, check=True)
+    return asked.stdout
+
+
+def assert_options(arguments: list[str], *command: str) -> None:
+    shown = help_of(*command)
+    assert all(word in shown for word in arguments if word.startswith("--")), command
+
+
 @pytest.mark.parametrize("document", WITH_SHELL, ids=named)
 def test_shell_lines_are_commands_that_there_are(document: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
@@ -244,33 +257,14 @@ def test_shell_lines_are_commands_that_there_are(document: Path) -> None:
             case ["make", target]:
                 assert target in targets, words
             case ["deriva-ml-prefect", command, *arguments]:
-                asked = subprocess.run(
-                    [str(BIN / words[0]), command, "--help"],
-                    capture_output=True,
-                    text=True,
-                    timeout=SECONDS,
-                    check=True,
-                )
-                assert all(word in asked.stdout for word in arguments if word.startswith("--")), words
+                assert_options(arguments, str(BIN / words[0]), command)
             case ["deriva-ml-run", *_]:
                 # run with the examples of its document
                 assert document == ROOT / "docs/quickstart.md"
             case ["python", script, *arguments] if script.startswith(("flows/", "blocks/")):
-                options = {word for word in arguments if word.startswith("--")}
-                asked = subprocess.run(
-                    [sys.executable, str(ROOT / script), "--help"],
-                    capture_output=True,
-                    text=True,
-                    timeout=SECONDS,
-                    check=True,
-                )
-                assert all(option in asked.stdout for option in options), words
-            case ["dask", "scheduler" | "worker", *arguments]:
-                options = {word for word in arguments if word.startswith("--")}
-                asked = subprocess.run(
-                    [str(BIN / "dask"), words[1], "--help"], capture_output=True, text=True, timeout=SECONDS, check=True
-                )
-                assert all(option in asked.stdout for option in options), words
+                assert_options(arguments, sys.executable, str(ROOT / script))
+            case ["dask", "scheduler" | "worker" as command, *arguments]:
+                assert_options(arguments, str(BIN / "dask"), command)
             case ["flows/bring_up.sh", *_]:
                 assert os.access(ROOT / words[0], os.X_OK)
             case ["export", setting]:
@@ -284,15 +278,8 @@ def test_shell_lines_are_commands_that_there_are(document: Path) -> None:
                 code = "\n".join(example.text for example in examples(document))
                 assert f'name="{deployment}"' in code
                 assert f"def {flow.replace('-', '_')}(" in code
-            case ["prefect", "server" | "block", command, *arguments]:
-                asked = subprocess.run(
-                    [str(BIN / "prefect"), words[1], command, "--help"],
-                    capture_output=True,
-                    text=True,
-                    timeout=SECONDS,
-                    check=True,
-                )
-                assert all(word in asked.stdout for word in arguments if word.startswith("--")), words
+            case ["prefect", "server" | "block" as group, command, *arguments]:
+                assert_options(arguments, str(BIN / "prefect"), group, command)
             case _:
                 pytest.fail(f"{named(document)} shows {words}, which no test knows how to check.")
 
