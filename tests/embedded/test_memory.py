@@ -42,6 +42,7 @@ def body(form: str, letter: str) -> bytes:
 
 
 @pytest.mark.slow
+@pytest.mark.workers
 def test_memory_does_not_grow_with_the_rows(own_server: Any) -> None:
     with own_server.client() as client:
         client.timeout = 120
