@@ -101,14 +101,25 @@ def _refuse(*_: Any) -> None:
     raise DerivaMLAttemptError("The code of an execution runs in the process that began it, not on a worker of a pool.")
 
 
+def task_of(phase: Callable[..., Any]) -> Task[..., Any]:
+    """The task of a phase; without its time limit where Prefect could not end it: outside the main thread.
+
+    There the limit would only fail a phase that came to its end late, and Prefect warns of it at each start.
+    """
+    task = TASKS[phase]
+    if threading.current_thread() is threading.main_thread():
+        return task
+    task = task.with_options()
+    # with_options() takes None for "as it was"
+    task.timeout_seconds = None
+    return task
+
+
 def run_phase(phase: Callable[..., T], /, *args: Any) -> T:
     """Run a phase as its task, in the flow run around this call; one that has no task runs in the flow itself."""
     if phase not in TASKS:
         return phase(*args)
-    task = TASKS[phase]
-    if threading.current_thread() is not threading.main_thread():
-        # Prefect cannot end a call in another thread: its limit would only fail a phase that came to its end late
-        task = task.with_options(timeout_seconds=None)
+    task = task_of(phase)
     # Prefect shows it in its own way
     with hidden():
         try:

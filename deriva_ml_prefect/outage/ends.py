@@ -15,11 +15,13 @@ import time
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import PrefectClient, SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus, StateAcceptDetails
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_REQUEST_TIMEOUT
 
 from deriva_ml_prefect.outage.lines import seconds_away
 from deriva_ml_prefect.outage.settings import single_requests
@@ -29,7 +31,8 @@ logger = logging.getLogger(__name__)
 PATIENCE = 20.0
 """Seconds for which a server that is away is told the end of a run again, if it was there until then."""
 BUSY_PATIENCE = 60.0
-"""The same for a server that answers, and has no time: one on SQLite keeps a request for a minute when it is busy."""
+"""The same for a server that is there, and has no time. One on SQLite may keep a request for as long as the client waits:
+then this counts from there on."""
 _PAUSE = 2.0
 _BUSY = (408, 429, 500, 502, 503, 504)
 _putting = threading.Lock()
@@ -66,9 +69,10 @@ class _Ends:
                     return self._told(self._tell(flow_run_id, state, force=force))
                 # what is not trouble of the server goes on to the engine
                 except Exception as e:
-                    if not (_says_so(e) or self._client.api_healthcheck() is not None):
+                    away = not _says_so(e) and self._client.api_healthcheck() is not None
+                    if not (away or _is_trouble(e)):
                         raise
-                    if time.monotonic() > began + self._patience(e, patience):
+                    if time.monotonic() > began + self._patience(e, patience if away else BUSY_PATIENCE):
                         return self._go_on_untold(flow_run_id, state, e)
                     time.sleep(_PAUSE)
 
@@ -83,20 +87,23 @@ class _Ends:
                     return self._told(await cast("Any", self._tell(flow_run_id, state, force=force)))
                 # as above
                 except Exception as e:
-                    if not (_says_so(e) or await cast("Any", self._client.api_healthcheck()) is not None):
+                    away = not _says_so(e) and await cast("Any", self._client.api_healthcheck()) is not None
+                    if not (away or _is_trouble(e)):
                         raise
-                    if time.monotonic() > began + self._patience(e, patience):
+                    if time.monotonic() > began + self._patience(e, patience if away else BUSY_PATIENCE):
                         return self._go_on_untold(flow_run_id, state, e)
                     await asyncio.sleep(_PAUSE)
 
     def _is_end(self, flow_run_id: UUID | str, state: State[Any]) -> bool:
         return state.is_final() and UUID(str(flow_run_id)) in self.ids
 
-    def _patience(self, error: Exception, away: float) -> float:
-        """For how long the server is asked again after such an error, s; `away` of one that is away."""
+    def _patience(self, error: Exception, patience: float) -> float:
+        """For how long the server is asked again after such an error, s."""
         if self._away or isinstance(error, ObjectNotFound):
             return 0.0
-        return BUSY_PATIENCE if _says_so(error) else away
+        if isinstance(error, httpx.TimeoutException):
+            return patience + PREFECT_API_REQUEST_TIMEOUT.value()
+        return patience
 
     def _told(self, result: Any) -> Any:
         self._away = False
@@ -118,6 +125,11 @@ def _says_so(error: Exception) -> bool:
     if isinstance(error, PrefectHTTPStatusError):
         return error.response.status_code in _BUSY
     return isinstance(error, ObjectNotFound)
+
+
+def _is_trouble(error: Exception) -> bool:
+    """Whether it is the server, or the way to it, that is not well; the request itself is in order."""
+    return _says_so(error) or isinstance(error, httpx.TransportError)
 
 
 def survive_outage(about: str | None = None) -> None:

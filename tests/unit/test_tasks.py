@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from prefect.states import Failed
 
@@ -13,7 +15,7 @@ from deriva_ml_prefect.exceptions import (
 )
 from deriva_ml_prefect.phases.run import run_user_code
 from deriva_ml_prefect.phases.upload import upload_assets
-from deriva_ml_prefect.tasks import TASKS, is_passing
+from deriva_ml_prefect.tasks import TASKS, is_passing, task_of
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,12 @@ def test_every_phase_has_a_limit_and_its_repetitions_are_spread() -> None:
         assert task.timeout_seconds
         assert task.retry_delay_seconds == [5.0 * 2**n for n in range(task.retries)]
         assert task.retry_jitter_factor == 0.5
+
+
+def test_in_another_thread_there_is_no_limit_that_prefect_could_not_keep() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        there = {phase: pool.submit(task_of, phase).result() for phase in TASKS}
+    assert {task.timeout_seconds for task in there.values()} == {None}
+    for phase, task in TASKS.items():
+        assert task_of(phase) is task
+        assert (there[phase].name, there[phase].retries) == (task.name, task.retries)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,11 +17,14 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Running
 
 from deriva_ml_prefect.outage import ends, lines
 from tests.prefect_process import free_port, wait_until
+
+SILENCE = 0
+"""Instead of a status: no answer while the client waits."""
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -49,7 +54,11 @@ class Answer(http.server.BaseHTTPRequestHandler):
         if "refused" in [line.get("message") for line in body if isinstance(body, list)]:
             self._answer(422, b"{}")
             return
-        self._answer(self.server.at_first.pop(0) if self.server.at_first else self.server.status, b"{}")
+        status = self.server.at_first.pop(0) if self.server.at_first else self.server.status
+        if status == SILENCE:
+            time.sleep(2)
+        else:
+            self._answer(status, b"{}")
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
@@ -117,6 +126,27 @@ def test_a_busy_server_is_told_when_it_listens(port: int, monkeypatch: pytest.Mo
         # 404 is the end of it: there is no such run in this server
         assert made.tell(run_id, Completed()).status is SetStateStatus.ACCEPT
         assert len(server.posted) == 4
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_server_that_keeps_a_request_for_too_long_is_told_again(
+    port: int, monkeypatch: pytest.MonkeyPatch, asynchronous: bool
+) -> None:
+    """A server on SQLite that has no time: it lives, and lets the client wait until it gives up."""
+    monkeypatch.setattr(ends, "BUSY_PATIENCE", 5.0)
+    monkeypatch.setattr(ends, "_PAUSE", 0.01)
+    with temporary_settings({PREFECT_API_REQUEST_TIMEOUT: 0.5}), serving(port, 404, at_first=(SILENCE, 503)) as server:
+        made, run_id = shielded(get_client(sync_client=not asynchronous))
+        told = asyncio.run(made.tell_async(run_id, Completed())) if asynchronous else made.tell(run_id, Completed())
+        assert told.status is SetStateStatus.ACCEPT
+        assert len(server.posted) == 3
+
+
+def test_a_server_that_never_answers_fails_no_run(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    with temporary_settings({PREFECT_API_REQUEST_TIMEOUT: 0.5}), serving(port, SILENCE):
+        made, run_id = shielded(get_client(sync_client=True))
+        assert made.tell(run_id, Completed()).status is SetStateStatus.ACCEPT
+    assert "since its server is away (ReadTimeout)" in caplog.text
 
 
 def test_a_server_that_refuses_the_state_is_heard(port: int) -> None:
