@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 PATIENCE = 20.0
 """Seconds for which a server that is away is told the end of a run again, if it was there until then."""
 BUSY_PATIENCE = 60.0
-"""The same for a server that is there, and has no time. One on SQLite may keep a request for as long as the client waits:
-then this counts from there on."""
+"""The same for a server that is there, and has no time. One on SQLite may keep a request for as long as the client
+waits: then this counts from there on."""
 _PAUSE = 2.0
 _BUSY = (408, 429, 500, 502, 503, 504)
 _putting = threading.Lock()
@@ -102,7 +102,7 @@ class _Ends:
         if self._away or isinstance(error, ObjectNotFound):
             return 0.0
         if isinstance(error, httpx.TimeoutException):
-            return patience + PREFECT_API_REQUEST_TIMEOUT.value()
+            return patience + float(PREFECT_API_REQUEST_TIMEOUT.value())
         return patience
 
     def _told(self, result: Any) -> Any:
