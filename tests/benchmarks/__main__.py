@@ -46,7 +46,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run(asked: argparse.Namespace) -> list[Taken]:
     """Take what was asked for; progress goes to stderr."""
-    with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=asked.folder) as folder, ExitStack() as stack:
+    # what a process of the benchmarks still writes there at the end must not cost the figures
+    kept = tempfile.TemporaryDirectory(prefix="benchmarks-", dir=asked.folder, ignore_cleanup_errors=True)
+    with kept as folder, ExitStack() as stack:
         os.environ.update(DERIVA_ML_HOME=str(Path(folder) / "home"), DERIVA_ML_ALLOW_DIRTY="true")
         world = stack.enter_context(open_world(Path(folder), scale=asked.scale))
         comparisons: list[Comparison] = []

@@ -54,6 +54,12 @@ class Taken:
         return statistics.median(a / b for a, b in zip(self.ours, self.limit, strict=True))
 
     @property
+    def latest(self) -> str:
+        """The figure of the last round, and the ratio."""
+        ours = f"{self.ours[-1]:.3g}"
+        return f"{ours} ({self.ours[-1] / self.limit[-1]:.2f})" if self.limit else ours
+
+    @property
     def is_met(self) -> bool:
         """Whether the aim is; never of a comparison that broke."""
         if self.problem is not None or not self.ours:
@@ -98,7 +104,7 @@ def _take_rounds(all_taken: Sequence[Taken], rounds: int, tell: Tell) -> None:
             started = time.monotonic()
             try:
                 _take_once(taken, number)
-                said = f"{time.monotonic() - started:.1f} s"
+                said = f"{taken.latest} in {time.monotonic() - started:.1f} s" if number else "taken"
             except Exception as error:  # noqa: BLE001 (whatever it is, the table says it, and the exit status)
                 said = taken.problem = f"{type(error).__name__}: {error}"
             tell(f"{f'round {number} of {rounds}' if number else 'warming up'}: {taken.comparison.name}: {said}")
