@@ -150,16 +150,20 @@ def _run_as_flow(
     from deriva_ml_prefect.blocks import ExecutionConfiguration
     from deriva_ml_prefect.decorators import deriva_execution
 
+    begun: list[Execution] = []
+
     def run_configured(execution: Execution, ml_instance: DerivaML) -> Any:
-        result = act(ml_instance, execution)
-        _tell(execution)
-        return result
+        begun.append(execution)
+        return act(ml_instance, execution)
 
     name = re.sub(r"[^a-z0-9]+", "-", workflow.name.lower()).strip("-") or "model"
     recorded = deriva_execution(catalog=ml.address, ml_class=type(ml), name=name)(run_configured)
     fields = {key: getattr(spec, key) for key in ExecutionSpec.model_fields}
     configuration = ExecutionConfiguration(**{**fields, "workflow": workflow})
-    return recorded(configuration=configuration, dry_run=dry_run)
+    result = recorded(configuration=configuration, dry_run=dry_run)
+    for execution in begun:
+        _tell(execution)
+    return result
 
 
 def _tell(execution: Execution) -> None:

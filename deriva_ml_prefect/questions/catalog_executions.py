@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from deriva_ml_prefect.catalog import assets, executions, workflows
 from deriva_ml_prefect.catalog.connection import Catalog, catalog_for
@@ -92,5 +91,5 @@ def _with_outcomes(catalog: Catalog, listed: Sequence[ListedExecution]) -> list[
     for item in listed:
         answer = records.get(run_record_name(item.rid))
         said = answer.json() if answer is not None and answer.is_json else {}
-        found.append(replace(item, outcome=said.get("outcome"), started=said.get("started")) if said else item)
+        found.append(item.replace(outcome=said.get("outcome"), started=said.get("started")) if said else item)
     return found

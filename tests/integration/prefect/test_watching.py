@@ -469,8 +469,8 @@ def test_a_script_that_ends_at_once_has_told_everything(ml: DerivaML, server: Pr
     assert done.returncode == 0, done.stderr
     rid = done.stdout.split()[-1]
     shown = server.artifacts(run_of(server, rid)["id"])
-    # nothing but the files about the execution itself was transferred
-    assert set(shown) == {"execution", "files"}
+    # nothing but the files about the execution itself was transferred: only a busy machine shows how far that is
+    assert set(shown) - {"transfers"} == {"execution", "files"}
     assert "**Status:** Uploaded" in shown["execution"]["data"]
     events = {"filter": {"resource": {"id_prefix": ["deriva-ml.execution"]}, "order": "DESC"}, "limit": 50}
     found = wait_until(
