@@ -120,7 +120,11 @@ def test_object_with_a_flipped_bit(
     assert ml.verify_execution(uploaded.execution_rid, content=False).same
 
 
-def test_object_that_was_cut(ml: DerivaML, uploaded: Execution, home: Path, tmp_path: Path) -> None:
+def test_object_that_was_cut(
+    ml: DerivaML, catalog: Catalog, uploaded: Execution, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a body that ends too early is asked for again, each time after a longer pause
+    monkeypatch.setattr(catalog.client, "retries", 1)
     content = f"{tmp_path.name} 2".encode() * 1000
     path = content_file(home, content)
     path.chmod(0o600)

@@ -29,9 +29,14 @@ ROWS = st.fixed_dictionaries({
 })  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that is written anew for each example."""
+    return tmp_path_factory.mktemp("csv") / "T.csv"
+
+
 @given(rows=st.lists(ROWS))
-def test_rows_come_back(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> None:
-    path = tmp_path_factory.mktemp("csv") / "T.csv"
+def test_rows_come_back(path: Path, rows: list[dict[str, Any]]) -> None:
     assert write_table(path, TYPES, rows) == len(rows)
     assert list(read_table(path, TYPES)) == rows
 
