@@ -88,7 +88,8 @@ def download_bag(
             if fetched:
                 asked = True
                 os.sync()  # once for all files, before they count as checked
-            note_checked(entry, bag, [*_local(bag), *paths])
+            # all that the manifest lists: what the export wrote, and what has come
+            note_checked(entry, bag, list(read_manifest(bag)))
         mark_used(entry)
     return BagFacts(
         path=bag,

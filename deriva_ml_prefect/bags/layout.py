@@ -18,15 +18,18 @@ percent-encoded, and the table keeps the true name.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import quote
 
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
 from deriva_ml_prefect.values.objects import check_filename
 
 SCHEMA_FILE = "data/schema.json"
+_NO_SEGMENT = {"", ".", ".."}
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 LAYOUT_VERSION = 1
 """Raised when bags are written otherwise: those in the cache are then made anew."""
 
@@ -61,31 +64,23 @@ def safe_name(name: str) -> str:
     return name.replace("%", "%25") if re.search(r"%0[ad]", name, re.IGNORECASE) else name
 
 
-def check_inside(path: str, where: str) -> PurePosixPath:
-    """`path` as a payload path, or DerivaMLValidationError when it could lead out of the bag's `data` folder."""
-    pure = PurePosixPath(path)
-    bad = (
-        pure.is_absolute()
-        or "\\" in path
-        or any(ord(c) < 32 or ord(c) == 127 for c in path)
-        or any(part in ("", ".", "..") for part in path.split("/"))
-        or pure.parts[:1] != ("data",)
-        or len(pure.parts) < 2
-    )
-    if bad:
+def check_inside(path: str, where: str) -> list[str]:
+    """The segments of a payload path, or DerivaMLValidationError when it could lead out of the bag's `data` folder."""
+    parts = path.split("/")
+    if parts[0] != "data" or len(parts) < 2 or not _NO_SEGMENT.isdisjoint(parts) or _UNSAFE.search(path):
         raise DerivaMLValidationError(
             f"{where} names {path[:200]!r}, which is no path inside the bag's data folder. The bag is damaged or was "
             "made to do harm: nothing of it was fetched. Get it again from its source."
         )
-    return pure
+    return parts
 
 
-def check_target(bag: Path, path: PurePosixPath, where: str) -> Path:
-    """Where `path` lies on disk; DerivaMLValidationError if a link on the way leads out of the bag."""
-    target = bag.joinpath(*path.parts)
-    if not target.parent.resolve().is_relative_to(bag.resolve()):
-        raise DerivaMLValidationError(f"{where} names {str(path)!r}, which a link leads out of the bag {bag}.")
-    return target
+def check_target(bag: Path, parts: list[str], where: str) -> Path:
+    """Where a payload path lies on disk; DerivaMLValidationError if a link on the way leads out of the bag."""
+    inside, folder = os.path.realpath(bag), os.path.realpath(bag.joinpath(*parts[:-1]))
+    if folder != inside and not folder.startswith(inside.rstrip(os.sep) + os.sep):
+        raise DerivaMLValidationError(f"{where} names {'/'.join(parts)!r}, which a link leads out of the bag {bag}.")
+    return bag.joinpath(*parts)
 
 
 def folded(path: str) -> str:
