@@ -18,7 +18,9 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable ".[$(EXTRAS)]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt --editable ".[$(EXTRAS)]"
+	# pip compiles on one core; some packages hold templates that are no Python, which is no matter
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $(STAMP)
 
 quickstart: $(STAMP)  ## train on real digits against the embedded DERIVA, from nothing to Uploaded
