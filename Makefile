@@ -16,10 +16,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 install: $(STAMP)
 
+# compiled on all cores, pip would do it on one; some packages hold templates that are no Python, which is no matter
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt --editable ".[$(EXTRAS)]"
-	# pip compiles on one core; some packages hold templates that are no Python, which is no matter
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $(STAMP)
 
