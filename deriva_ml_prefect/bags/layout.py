@@ -18,7 +18,6 @@ percent-encoded, and the table keeps the true name.
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from pathlib import Path
@@ -75,12 +74,33 @@ def check_inside(path: str, where: str) -> list[str]:
     return parts
 
 
-def check_target(bag: Path, parts: list[str], where: str) -> Path:
-    """Where a payload path lies on disk; DerivaMLValidationError if a link on the way leads out of the bag."""
-    inside, folder = os.path.realpath(bag), os.path.realpath(bag.joinpath(*parts[:-1]))
-    if folder != inside and not folder.startswith(inside.rstrip(os.sep) + os.sep):
-        raise DerivaMLValidationError(f"{where} names {'/'.join(parts)!r}, which a link leads out of the bag {bag}.")
-    return bag.joinpath(*parts)
+class Folders:
+    """The folders of a bag as they lie on this disk, each looked at once."""
+
+    def __init__(self, bag: Path, where: str) -> None:
+        """`where` names the source of the paths, for messages."""
+        self.bag = bag
+        self.where = where
+        self._inside = bag.resolve()
+        self._real = {"": self._inside}
+
+    def check(self, path: str) -> None:
+        """DerivaMLValidationError if a link on the way to this payload path leads out of the bag."""
+        self._real_of(path.rpartition("/")[0], path)
+
+    def _real_of(self, folder: str, path: str) -> Path:
+        known = self._real.get(folder)
+        if known is None:
+            above, _, name = folder.rpartition("/")
+            known = self._real_of(above, path) / name
+            if known.is_symlink():
+                known = known.resolve()
+                if not known.is_relative_to(self._inside):
+                    raise DerivaMLValidationError(
+                        f"{self.where} names {path!r}, which a link leads out of the bag {self.bag}."
+                    )
+            self._real[folder] = known
+        return known
 
 
 def folded(path: str) -> str:

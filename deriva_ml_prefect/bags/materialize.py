@@ -6,12 +6,13 @@ no other kind of address is followed at all. Redirects are not followed.
 
 from __future__ import annotations
 
+import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deriva_ml_prefect.bags.layout import check_inside, check_target
+from deriva_ml_prefect.bags.layout import Folders
 from deriva_ml_prefect.bags.manifest import PayloadFile, read_fetch
 from deriva_ml_prefect.bags.verify import file_md5
 from deriva_ml_prefect.catalog.connection import Catalog
@@ -26,6 +27,7 @@ Progress = Callable[[int, int], None]
 """Told (files done, files to fetch) after each file."""
 
 _LISTED = 5
+_READ_ONLY = 0o444
 
 
 def materialize_bag(
@@ -37,10 +39,13 @@ def materialize_bag(
     error names them: of their own class if there is one, else DerivaMLDataError.
     """
     entries = read_fetch(bag)
+    folders = Folders(bag, f"{bag.name}/fetch.txt")
     for entry in entries:
-        check_target(bag, check_inside(entry.path, f"{bag.name}/fetch.txt"), f"{bag.name}/fetch.txt")
+        folders.check(entry.path)
         _check_source(catalog, entry)
     missing = [entry for entry in entries if not _is_there(bag, entry)]
+    for folder in sorted({entry.path.rpartition("/")[0] for entry in missing}):
+        (bag / folder).mkdir(parents=True, exist_ok=True)
     done = 0
     counting = threading.Lock()
 
@@ -94,15 +99,17 @@ def _is_own(catalog: Catalog, entry: PayloadFile) -> bool:
 
 def _is_there(bag: Path, entry: PayloadFile) -> bool:
     file = bag / entry.path
-    if file.is_symlink() or not file.is_file() or file.stat().st_size != entry.length:
+    try:
+        status = file.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if not stat.S_ISREG(status.st_mode) or status.st_size != entry.length:
         return False
     return file_md5(file) == entry.md5_hex
 
 
 def _fetch(catalog: Catalog, bag: Path, entry: PayloadFile, told: Callable[[int], None]) -> None:
     target = bag / entry.path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    check_target(bag, check_inside(entry.path, bag.name), bag.name)
     if _is_own(catalog, entry):
         download_object(
             catalog,
@@ -112,6 +119,7 @@ def _fetch(catalog: Catalog, bag: Path, entry: PayloadFile, told: Callable[[int]
             length=entry.length,
             progress=told,
             durable=False,
+            mode=_READ_ONLY,
         )
     else:
         parts = urlsplit(entry.url or "")
@@ -120,7 +128,15 @@ def _fetch(catalog: Catalog, bag: Path, entry: PayloadFile, told: Callable[[int]
         )
         try:
             path = parts.path + (f"?{parts.query}" if parts.query else "")
-            get_file(foreign, path, target, md5_hex=entry.md5_hex, length=entry.length, progress=told, durable=False)
+            get_file(
+                foreign,
+                path,
+                target,
+                md5_hex=entry.md5_hex,
+                length=entry.length,
+                progress=told,
+                durable=False,
+                mode=_READ_ONLY,
+            )
         finally:
             foreign.close()
-    target.chmod(0o444)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from deriva_ml_prefect.bags.layout import check_inside, check_target
+from deriva_ml_prefect.bags.layout import Folders
 from deriva_ml_prefect.bags.manifest import BAGIT, read_fetch, read_manifest, read_tag_manifest
 from deriva_ml_prefect.exceptions import DerivaMLChecksumError, DerivaMLDataError
 
@@ -38,8 +38,10 @@ def verify_bag(bag: Path, *, complete: bool = True) -> int:
             f"{bag} lacks {len(missing)} files that its manifest lists, e.g. {missing[0]!r}. Materialise it, or get it "
             "again."
         )
+    folders = Folders(bag, bag.name)
     for path in sorted(there):
-        _compare(check_target(bag, check_inside(path, bag.name), bag.name), manifest[path])
+        folders.check(path)
+        _compare(bag / path, manifest[path])
     return len(there)
 
 

@@ -10,7 +10,7 @@
     hashing    hash_file(path) -> FileFacts, copy_and_hash(source, dest) -> FileFacts
     upload     put_file(client, path, object_path, facts, *, content_type, disposition, chunk_size, timeout, progress,
                  job, on_job) -> versioned path; stored_object(client, object_path) -> StoredObject | None
-    download   get_file(client, path, dest, *, md5_hex, sha256_hex, length, progress, durable) -> length
+    download   get_file(client, path, dest, *, md5_hex, sha256_hex, length, progress, durable, mode) -> length
     parallel   run_parallel(jobs, worker, *, width, width_limit, overloads, work) -> list[Outcome]
     width      Width: how many at once, found by measuring
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 from deriva_ml_prefect.exceptions import DerivaMLChecksumError, DerivaMLOfflineError
 from deriva_ml_prefect.transfer.client import HttpClient
@@ -17,6 +18,9 @@ from deriva_ml_prefect.transfer.retry import LONGEST_RETRY_AFTER
 
 Progress = Callable[[int], None]
 """Told how many bytes have come since it was told last."""
+
+_TOKEN = uuid.uuid4().hex
+_numbers = itertools.count()
 
 
 def get_file(
@@ -29,25 +33,29 @@ def get_file(
     length: int | None = None,
     progress: Progress | None = None,
     durable: bool = True,
+    mode: int = 0o666,
 ) -> int:
     """Fetch `path` into the file `dest` (replaced if present); returns its length in bytes.
 
     Bytes go to a temporary name in the same folder and are compared with every checksum given, else with the one that
     the server sends. DerivaMLChecksumError leaves `dest` as it was. A broken transfer goes on where it broke.
-    `durable` False leaves out the fsync, for callers that sync many files at once.
+    `durable` False leaves out the fsync, for callers that sync many files at once. `mode` are the permissions that the
+    file gets, less those that the process's umask takes away.
     """
-    part = dest.parent / f".{uuid.uuid4().hex}.part"
+    # each call of the system hands the interpreter's lock to another thread: a small file should need few of them
+    part = dest.parent / f".{_TOKEN}-{os.getpid()}-{next(_numbers)}.part"
+    out = open(part, "xb", buffering=0, opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
     try:
-        with part.open("xb") as out:
+        with out:
             received = _Receiver(out, progress, want_sha256=bool(sha256_hex))
             received.fetch(client, path)
             received.check(path, md5_hex=md5_hex, sha256_hex=sha256_hex, length=length)
             if durable:
-                out.flush()
                 os.fsync(out.fileno())
         part.replace(dest)
-    finally:
+    except BaseException:
         part.unlink(missing_ok=True)
+        raise
     return received.length
 
 
@@ -58,6 +66,16 @@ def read_through(client: HttpClient, path: str, *, progress: Progress | None = N
     return received.length, received.md5.hexdigest()
 
 
+class _Sink(Protocol):
+    """A file without a buffer, empty at first."""
+
+    def write(self, piece: bytes | memoryview, /) -> int | None: ...
+
+    def seek(self, position: int, /) -> int: ...
+
+    def truncate(self) -> int: ...
+
+
 class _Nowhere(io.BytesIO):
     """A file that forgets what is written to it."""
 
@@ -66,17 +84,21 @@ class _Nowhere(io.BytesIO):
 
 
 class _Receiver:
-    def __init__(self, out: BinaryIO, progress: Progress | None, *, want_sha256: bool = False) -> None:
+    def __init__(self, out: _Sink, progress: Progress | None, *, want_sha256: bool = False) -> None:
         self.want_sha256 = want_sha256
         self.out = out
         self.progress = progress
         self.promised_md5 = ""
         self.told = 0
-        self._restart()
+        self._begin()
 
     def _restart(self) -> None:
-        self.out.seek(0)
-        self.out.truncate()
+        if self.length:
+            self.out.seek(0)
+            self.out.truncate()
+            self._begin()
+
+    def _begin(self) -> None:
         self.length = 0
         self.md5 = hashlib.md5(usedforsecurity=False)
         self.sha256 = hashlib.sha256()
@@ -102,7 +124,7 @@ class _Receiver:
                 self._restart()
                 self.promised_md5 = md5_hex_of(stream.headers.get("content-md5", ""))
             for piece in stream.pieces:
-                self.out.write(piece)
+                self._write(piece)
                 self.md5.update(piece)
                 if self.want_sha256:
                     self.sha256.update(piece)
@@ -110,6 +132,11 @@ class _Receiver:
                 if self.progress and self.length > self.told:
                     self.progress(self.length - self.told)
                     self.told = self.length
+
+    def _write(self, piece: bytes) -> None:
+        written = self.out.write(piece) or 0
+        while written < len(piece):
+            written += self.out.write(memoryview(piece)[written:]) or 0
 
     def check(self, path: str, *, md5_hex: str | None, sha256_hex: str | None, length: int | None) -> None:
         wrong = None

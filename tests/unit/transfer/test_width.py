@@ -66,6 +66,13 @@ def test_no_wider_than_pays() -> None:
     assert run.share_at(range(6, 13)) > 0.8
 
 
+def test_one_doubling_that_does_not_pay_is_no_reason_to_stop() -> None:
+    """Two at once do as much as one, four do twice as much: so it is with a client and a server on two processors."""
+    run = Run(lambda n, _: n / (500 if n < 4 else 1000))
+    assert run.share_at(range(4, 6)) > 0.6
+    assert run.seconds < 4000 / 1000 * 1.25
+
+
 def test_it_is_tried_again_when_the_server_bears_more() -> None:
     run = Run(lambda n, at: max(0.0225, n / (100 if at < 10 else 2000)), jobs=12_000)
     assert max(width for at, width in run.widths if 1 < at < 10) <= 8
