@@ -34,6 +34,12 @@ class Spool:
         self._file.write(piece)
         self.size += len(piece)
 
+    def clear(self) -> None:
+        """Forget what was written."""
+        self.close()
+        self.size = 0
+        self._file = io.BytesIO()
+
     def rewound(self) -> IO[bytes]:
         """What was written, to be read from its beginning."""
         self._file.seek(0)

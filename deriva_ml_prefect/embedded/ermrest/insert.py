@@ -97,7 +97,7 @@ def insert_body(change: Change, insertion: Insertion, form: str, body: Spool, ec
     """Insert the rows of a body in this form, and write them to the echo as they are stored."""
     before = last_row(change.connection, insertion.table)
     try:
-        is_searched = insert_rows(change, insertion, form, body, None if insertion.skip_conflicts else echo)
+        is_searched, is_whole = insert_rows(change, insertion, form, body, echo)
         check_inserted(change, insertion, before)
     except Conflict:
         refuse_equal(change, insertion, form, body)  # which is said first
@@ -105,27 +105,33 @@ def insert_body(change: Change, insertion: Insertion, form: str, body: Spool, ec
     if is_searched:
         refuse_equal(change, insertion, form, body)
     finish(change)
-    if insertion.skip_conflicts:
+    if is_whole:
+        finish_echo(echo)
+    else:
+        echo.answer.clear()
         for piece in render_inserted(change.connection, insertion.table, before, echo.form):
             echo.answer.write(piece)
-    else:
-        finish_echo(echo)
 
 
-def insert_rows(change: Change, insertion: Insertion, form: str, body: Spool, echo: Echo | None) -> bool:
-    """Insert the rows of a body; returns whether some of them may be equal without a unique index having said so."""
+def insert_rows(change: Change, insertion: Insertion, form: str, body: Spool, echo: Echo) -> tuple[bool, bool]:
+    """Insert the rows of a body, and write them to the echo as long as none is skipped.
+
+    Returns whether some may be equal without a unique index having said so, and whether none was skipped.
+    """
     named = [(column.name, column) for column in insertion.given]
     keys = [at for at, column in enumerate(insertion.given) if column.name in _key_names(insertion.table)]
     given = {column.name for column in insertion.given}
     is_searched = bool(keys) and not any(given.issuperset(key.columns) for key in insertion.table.keys)
+    is_whole = True
     for columns in read_columns(form, body.rewound(), named, [column.name for column in insertion.filled]):
         change.connection.allow(REQUEST_SECONDS)  # the bound is for a statement, not for a body that gets on
         stored, count = insert_batch(change, insertion, columns)
         if stored:
-            is_searched = is_searched or count < len(stored[0]) or any(None in columns[at] for at in keys)
-            if echo is not None:
+            is_whole = is_whole and count == len(stored[0])
+            is_searched = is_searched or not is_whole or any(None in columns[at] for at in keys)
+            if is_whole:
                 add_batch(echo, stored)
-    return is_searched
+    return is_searched, is_whole
 
 
 def refuse_equal(change: Change, insertion: Insertion, form: str, body: Spool) -> None:

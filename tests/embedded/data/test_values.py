@@ -117,6 +117,27 @@ def test_duplicates_far_apart(catalog: Any) -> None:
     assert catalog.rows("/aggregate/S:T/n:=cnt(*)") == [{"n": 0}]
 
 
+@pytest.mark.parametrize("kind", ["text/csv", "application/json", "application/x-json-stream"])
+@pytest.mark.parametrize("there", [(), (3,), (6000,), (3, 6000)], ids=["none", "early", "late", "both"])
+def test_the_answer_has_what_was_inserted_and_not_what_was_skipped(catalog: Any, there: tuple[int], kind: str) -> None:
+    catalog.make_table("T", {"id": "int4!", "v": "text"}, [["id"]])
+    if there:
+        catalog.insert("T", *({"id": n, "v": "old"} for n in there))
+    text = "id,v\n" + "".join(f"{n},value {n}\n" for n in range(7000))
+    headers = {"content-type": "text/csv", "accept": kind}
+    answer = catalog.send("POST", "/entity/S:T?onconflict=skip", content=text.encode(), headers=headers)
+    read_back = catalog.send("GET", "/entity/S:T?limit=none", headers={"accept": kind})
+    assert answer.status_code == 200
+    if kind == "text/csv":
+        got = list(csv.DictReader(io.StringIO(answer.text)))
+    else:
+        got = answer.json() if kind == "application/json" else [json.loads(line) for line in answer.text.splitlines()]
+    assert [int(row["id"]) for row in got] == [n for n in range(7000) if n not in there]
+    assert {row["v"] for row in got} == {f"value {n}" for n in range(7000) if n not in there}
+    if not there:
+        assert answer.content == read_back.content
+
+
 def test_leases(catalog: Any, embedded_server: Any) -> None:
     catalog.make_table("T", {"v": "text"}, [])
     lease = catalog.send("POST", "/entity/public:ERMrest_RID_Lease", [{"ID": "one"}]).json()[0]["RID"]
