@@ -21,6 +21,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
@@ -71,6 +72,27 @@ class Settings(Frozen):
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Settings as the environment has them now; a value that cannot be read is DerivaMLConfigurationError."""
     env = os.environ if environ is None else environ
+    given = tuple(map(env.get, _VARIABLES))
+    if given[0] and not given[0].startswith("/"):
+        # it depends on the current folder
+        return _read(given)
+    return _read_once(given, os.environ.get("HOME"))
+
+
+_VARIABLES = (
+    "DERIVA_ML_HOME",
+    "DERIVA_ML_HOST",
+    "DERIVA_ML_CATALOG",
+    "DERIVA_ML_ALLOW_DIRTY",
+    "DERIVA_ML_TIMEOUT",
+    "DERIVA_ML_RETRIES",
+    "DERIVA_ML_HEARTBEAT",
+    "DERIVA_ML_PROGRESS",
+)
+
+
+def _read(given: tuple[str | None, ...]) -> Settings:
+    env = {name: text for name, text in zip(_VARIABLES, given, strict=True) if text is not None}
     home = env.get("DERIVA_ML_HOME") or str(Path.home() / ".deriva-ml-prefect")
     return Settings(
         home=Path(home).expanduser().absolute(),
@@ -82,6 +104,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         heartbeat=_number(env, "DERIVA_ML_HEARTBEAT", 60.0),
         progress=_choice(env, "DERIVA_ML_PROGRESS", PROGRESS),
     )
+
+
+@lru_cache(maxsize=16)
+def _read_once(given: tuple[str | None, ...], _user_home: str | None) -> Settings:
+    """Many small calls ask for the settings, one after the other: only their texts are looked at each time."""
+    return _read(given)
 
 
 def _flag(env: Mapping[str, str], name: str) -> bool:

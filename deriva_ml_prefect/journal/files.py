@@ -65,7 +65,7 @@ def _file(row: sqlite3.Row) -> StagedFile:
 
 def add_file(journal: Journal, rid: RID, file: StagedFile) -> StagedFile:
     """Register a file, durable on return. Registering its key again replaces the entry, which is pending anew."""
-    journal.write(
+    stored = journal.write_row(
         "insert_asset",
         execution_rid=rid,
         key=file.key,
@@ -83,14 +83,18 @@ def add_file(journal: Journal, rid: RID, file: StagedFile) -> StagedFile:
         modified_ns=file.modified_ns,
         inode=file.inode,
     )
-    stored = read_file(journal, rid, file.key)
-    assert stored is not None
-    return stored
+    return _file(stored)
 
 
 def read_file(journal: Journal, rid: RID, key: str) -> StagedFile | None:
     row = journal.row("select_asset", execution_rid=rid, key=key)
     return _file(row) if row else None
+
+
+def read_seal(journal: Journal, rid: RID, key: str) -> Sealed | None:
+    """What a registered file was sealed with; None if it was not."""
+    row = journal.row("select_seal", execution_rid=rid, key=key)
+    return Sealed(*row) if row else None
 
 
 def list_files(journal: Journal, rid: RID, *, unsent: bool = False) -> list[StagedFile]:

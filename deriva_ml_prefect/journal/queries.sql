@@ -113,7 +113,14 @@ VALUES (:execution_rid, :key, :schema, :asset_table, :file_name, :mode, :path, :
 ON CONFLICT (execution_rid, key) DO UPDATE SET mode = excluded.mode, path = excluded.path, source = excluded.source,
     asset_types = excluded.asset_types, metadata = excluded.metadata, description = excluded.description,
     status = 'pending', length = excluded.length, md5 = excluded.md5, modified_ns = excluded.modified_ns,
-    inode = excluded.inode, url = NULL, rid = NULL, error = NULL, updated_at = excluded.updated_at;
+    inode = excluded.inode, url = NULL, rid = NULL, error = NULL, updated_at = excluded.updated_at
+RETURNING *;
+
+-- name: select_seal
+-- What a registered file was sealed with.
+SELECT key, length, md5, modified_ns, inode FROM execution_state__assets
+WHERE execution_rid = :execution_rid AND key = :key AND md5 IS NOT NULL AND length IS NOT NULL
+    AND modified_ns IS NOT NULL AND inode IS NOT NULL;
 
 -- name: select_asset
 -- One registered file.

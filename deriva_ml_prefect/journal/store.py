@@ -101,6 +101,13 @@ class Journal:
             self._check_owned(values)
             return self.connection.execute(sql(query), {"now": now(), **values}).rowcount
 
+    def write_row(self, query: str, **values: Any) -> sqlite3.Row:
+        """Run a writing query that returns one row, by name, durable on return."""
+        with self.transaction():
+            self._check_owned(values)
+            row: sqlite3.Row = self.connection.execute(sql(query), {"now": now(), **values}).fetchone()
+        return row
+
     def write_many(self, query: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run a writing query for each row, in one transaction."""
         with self.transaction():

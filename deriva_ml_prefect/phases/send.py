@@ -116,8 +116,8 @@ def _send_bytes(context: Context, planned: Planned, options: UploadOptions, told
 
 def _sealed_facts(context: Context, key: str, path: Path) -> FileFacts:
     """Length and checksum that the file was sealed with; DerivaMLValidationError when it is gone or another one now."""
-    file = journal_files.read_file(journal_of(context), context.rid, key)
-    if file is None or file.md5 is None or file.length is None or file.modified_ns is None or file.inode is None:
+    file = journal_files.read_seal(journal_of(context), context.rid, key)
+    if file is None:
         raise DerivaMLValidationError(f"File {key} of execution {context.rid} was never sealed; upload it again.")
     try:
         found = path.stat()

@@ -95,8 +95,8 @@ def register_file(context: Context, request: Registration) -> StagedFile:
     if exists:
         file = _place(file, source)
     journal = journal_of(context)
-    known = journal_files.read_file(journal, context.rid, file.key)
-    if exists and known is None and not source.is_absolute() and len(source.parts) == 1:
+    may_be_meant_as_new = exists and not source.is_absolute() and len(source.parts) == 1
+    if may_be_meant_as_new and journal_files.read_file(journal, context.rid, file.key) is None:
         logger.warning(
             "%s is the file %s of the current folder, which is uploaded as it stands. If a new file was meant, write "
             "it under another name.",

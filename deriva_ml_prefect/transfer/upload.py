@@ -242,8 +242,10 @@ class _Upload:
         raise DerivaMLOfflineError(f"{answer.asked} was answered {answer.status}, and the object is not there.")
 
     def _pieces(self, start: int, length: int) -> Iterator[bytes]:
-        with self.path.open("rb") as file:
-            file.seek(start)
+        # without a buffer: a small file is sent with few calls of the system, each of which lets another thread in
+        with self.path.open("rb", buffering=0) as file:
+            if start:
+                file.seek(start)
             left = length
             while left:
                 piece = file.read(min(_PIECE, left))

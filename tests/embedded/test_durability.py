@@ -237,14 +237,15 @@ def test_an_object_is_on_disk_before_its_row(disk: Disk, content: bytes) -> None
     (url,) = ask(disk, put("/hatrac/o", content))
     name = url.rpartition(":")[2]
     incoming, folder = f"objects/incoming/{name}", f"objects/{name[:2]}"
-    writes = [index for index, event in enumerate(disk.events) if event == Event("write", incoming)]
-    syncs = [index for index, event in enumerate(disk.events) if event == Event("fsync", incoming)]
-    assert max(writes) < max(syncs), "bytes were written after the last fsync"
-    assert disk.events.index(Event("rename", incoming, f"{folder}/{name}")) > max(syncs)
+    file = f"{folder}/{name}"
+    renamed = disk.events.index(Event("rename", incoming, file))
+    assert max(index for index, event in enumerate(disk.events) if event == Event("write", incoming)) < renamed
+    assert Event("write", file) not in disk.events, "bytes were written after the last fsync"
     disk.order(
-        ("fsync", "objects"),  # the name of the folder, which is new
         ("rename", incoming),
+        ("fsync", file),
         ("fsync", folder),
+        ("fsync", "objects"),  # the name of the folder, which is new
         ("commit", "hatrac.db"),
         ("answered", "/hatrac/o"),
     )

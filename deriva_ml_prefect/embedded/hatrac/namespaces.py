@@ -45,6 +45,11 @@ def check_place(connection: Connection, path: str, client: Client | None, *, par
 def make_name(connection: Connection, path: str, client: Client | None, *, is_object: bool, parents: bool) -> Name:
     """A new name, with the namespaces above it that are missing if `parents`. The checks are `check_place`'s."""
     check_place(connection, path, client, parents=parents)
+    return insert_with_parents(connection, path, client, is_object=is_object)
+
+
+def insert_with_parents(connection: Connection, path: str, client: Client | None, *, is_object: bool) -> Name:
+    """A new name, with the namespaces above it that are missing; `check_place` has allowed it."""
     missing: list[str] = []
     above = parent_of(path)
     while find_name(connection, above) is None:

@@ -21,7 +21,7 @@ from .answers import (
 from .content import Written, new_content
 from .context import Store
 from .metadata import from_headers, verify
-from .namespaces import check_place, delete_name, get_namespace, listing_tag, make_name
+from .namespaces import check_place, delete_name, get_namespace, insert_with_parents, listing_tag
 from .ranges import parse_range
 from .rights import owner_of, require
 from .store import (
@@ -61,7 +61,7 @@ def check_object(connection: Connection, path: str, client: Client | None, *, pa
 def claim_object(connection: Connection, path: str, client: Client | None, *, parents: bool) -> Name:
     """The object that a new version goes to, made if need be."""
     name = check_object(connection, path, client, parents=parents)
-    return name or make_name(connection, path, client, is_object=True, parents=parents)
+    return name or insert_with_parents(connection, path, client, is_object=True)
 
 
 def put_object(store: Store, request: Request, path: str) -> Response:
