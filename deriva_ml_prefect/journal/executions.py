@@ -99,6 +99,12 @@ def read_execution(journal: Journal, rid: RID) -> Entry | None:
     return _entry(row) if row else None
 
 
+def read_status(journal: Journal, rid: RID) -> ExecutionStatus | None:
+    """Only its status, for what is asked very often."""
+    row = journal.row("select_status", rid=rid)
+    return ExecutionStatus(row["status"]) if row else None
+
+
 def read_address(journal: Journal, rid: RID) -> Address:
     """The catalog that the execution is of."""
     row = journal.row("select_execution", rid=rid)

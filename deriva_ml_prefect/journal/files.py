@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def add_file(journal: Journal, rid: RID, file: StagedFile) -> StagedFile:
         modified_ns=file.modified_ns,
         inode=file.inode,
     )
-    return _file(stored)
+    return replace(file, status="pending", url=None, rid=None, error=None, **dict(stored))
 
 
 def read_file(journal: Journal, rid: RID, key: str) -> StagedFile | None:
@@ -91,10 +91,10 @@ def read_file(journal: Journal, rid: RID, key: str) -> StagedFile | None:
     return _file(row) if row else None
 
 
-def read_seal(journal: Journal, rid: RID, key: str) -> Sealed | None:
-    """What a registered file was sealed with; None if it was not."""
-    row = journal.row("select_seal", execution_rid=rid, key=key)
-    return Sealed(*row) if row else None
+def read_seals(journal: Journal, rid: RID, keys: Iterable[str]) -> dict[str, Sealed]:
+    """By key, what registered files were sealed with; those that were not are left out."""
+    rows = journal.rows("select_seals", execution_rid=rid, keys=json.dumps(list(keys)))
+    return {row["key"]: Sealed(*row) for row in rows}
 
 
 def list_files(journal: Journal, rid: RID, *, unsent: bool = False) -> list[StagedFile]:

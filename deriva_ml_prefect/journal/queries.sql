@@ -6,6 +6,10 @@ VALUES (:rid, :address, :workflow_rid, :description, :configuration, 0, :status,
     NULL, NULL, 'unknown', 'idle', :attempt, :supersedes, '{}', :now, :now)
 ON CONFLICT (rid) DO NOTHING;
 
+-- name: select_status
+-- How far an execution has come.
+SELECT status FROM execution_state__executions WHERE rid = :rid;
+
 -- name: select_execution
 -- One execution by RID.
 SELECT * FROM execution_state__executions WHERE rid = :rid;
@@ -114,13 +118,13 @@ ON CONFLICT (execution_rid, key) DO UPDATE SET mode = excluded.mode, path = excl
     asset_types = excluded.asset_types, metadata = excluded.metadata, description = excluded.description,
     status = 'pending', length = excluded.length, md5 = excluded.md5, modified_ns = excluded.modified_ns,
     inode = excluded.inode, url = NULL, rid = NULL, error = NULL, updated_at = excluded.updated_at
-RETURNING *;
+RETURNING created_at, updated_at;
 
--- name: select_seal
--- What a registered file was sealed with.
+-- name: select_seals
+-- What registered files of these keys (a JSON array) were sealed with; those that were not are left out.
 SELECT key, length, md5, modified_ns, inode FROM execution_state__assets
-WHERE execution_rid = :execution_rid AND key = :key AND md5 IS NOT NULL AND length IS NOT NULL
-    AND modified_ns IS NOT NULL AND inode IS NOT NULL;
+WHERE execution_rid = :execution_rid AND key IN (SELECT value FROM json_each(:keys)) AND md5 IS NOT NULL
+    AND length IS NOT NULL AND modified_ns IS NOT NULL AND inode IS NOT NULL;
 
 -- name: select_asset
 -- One registered file.

@@ -180,14 +180,14 @@ def open_journal(workspace: Path) -> Journal:
 
     Raises DerivaMLConfigurationError for a journal of a newer version, or a file that is no journal.
     """
-    path = workspace.absolute() / FILE_NAME
+    folder = workspace.absolute()
     with _open_lock:
-        journal = _open.get((os.getpid(), path))
-        if journal is None or not path.exists():
+        journal = _open.get((os.getpid(), folder))
+        if journal is None or not journal.path.exists():
             owned = journal.owned if journal is not None else {}
             if journal is not None:
                 journal.close()
-            journal = _open[os.getpid(), path] = _connect(path)
+            journal = _open[os.getpid(), folder] = _connect(folder / FILE_NAME)
             journal.owned = owned
         return journal
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from deriva_ml_prefect.catalog.connection import Catalog, catalog_for
 from deriva_ml_prefect.exceptions import DerivaMLNotFoundError, DerivaMLReadOnlyError
 from deriva_ml_prefect.journal import ownership
-from deriva_ml_prefect.journal.executions import Entry, read_execution
+from deriva_ml_prefect.journal.executions import Entry, read_execution, read_status
 from deriva_ml_prefect.journal.store import Journal, open_journal
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.rid import RID
+from deriva_ml_prefect.values.status import ExecutionStatus
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,12 @@ class Context:
     code_is_done: bool = False
     """Told by the writer: the user's code finished in an earlier attempt."""
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """Everything local of this execution but its journal entries."""
         return self.workspace / "executions" / self.rid
 
-    @property
+    @cached_property
     def staged(self) -> Path:
         """Registered files, `<Table>/<file name>`."""
         return self.folder / "staged"
@@ -95,8 +97,20 @@ def entry_of(context: Context) -> Entry:
     """What the journal knows of the execution; DerivaMLNotFoundError when it knows nothing."""
     entry = read_execution(journal_of(context), context.rid)
     if entry is None:
-        raise DerivaMLNotFoundError(
-            f"The journal in {context.workspace} does not know execution {context.rid}. Its staged work is in the "
-            "workspace of the machine that ran it: resume it there, or set DERIVA_ML_HOME to that folder."
-        )
+        raise _unknown(context)
     return entry
+
+
+def status_of(context: Context) -> ExecutionStatus:
+    """Its status, of the entry of the journal; DerivaMLNotFoundError when it knows nothing."""
+    status = read_status(journal_of(context), context.rid)
+    if status is None:
+        raise _unknown(context)
+    return status
+
+
+def _unknown(context: Context) -> DerivaMLNotFoundError:
+    return DerivaMLNotFoundError(
+        f"The journal in {context.workspace} does not know execution {context.rid}. Its staged work is in the "
+        "workspace of the machine that ran it: resume it there, or set DERIVA_ML_HOME to that folder."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,10 +16,11 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLOfflineError,
 )
 from deriva_ml_prefect.journal import effects as journal_effects
+from deriva_ml_prefect.journal import ownership
 from deriva_ml_prefect.journal.effects import Planned
 from deriva_ml_prefect.journal.store import Journal
 from deriva_ml_prefect.phases.context import Context, catalog_of, journal_of
-from deriva_ml_prefect.phases.send import UploadOptions, send
+from deriva_ml_prefect.phases.send import Seals, UploadOptions, seals_of, send
 from deriva_ml_prefect.phases.tell import Teller, amount_of
 from deriva_ml_prefect.transfer.parallel import WIDEST, Outcome, run_parallel
 from deriva_ml_prefect.transfer.retry import LONGEST_RETRY_AFTER
@@ -28,6 +30,8 @@ from deriva_ml_prefect.values.rid import RID
 
 FAULTS_IN_A_ROW = 12
 """After so many passing faults and no success the server is left alone until the next try."""
+OWNER_SECONDS = 0.05
+"""So long nobody looks again whether this process is still the owner, before it sends bytes."""
 RECEIPTS_AT_ONCE = 256
 RECEIPT_SECONDS = 0.25
 """Receipts of bytes may wait so long to be stored together: without one, the bytes are found in the store."""
@@ -124,8 +128,11 @@ class _Pass:
         self.receipts = _Receipts(journal_of(context), context.rid)
         self.faults_in_a_row = 0
         self.held_back: DerivaMLException | None = None
+        self.seals: Seals = {}
+        self.looked_at = -math.inf
 
     def send_all(self, pending: Sequence[Planned]) -> tuple[list[Receipt], list[Failure]]:
+        self.seals = seals_of(self.context, pending)
         try:
             outcomes = run_parallel(
                 pending,
@@ -154,7 +161,8 @@ class _Pass:
         try:
             # repeating is this room's, with the pauses that the caller chose
             with self.client.single_tries():
-                receipt = send(self.context, item, self.options, self.teller.told(item))
+                self.look_at_owner(item)
+                receipt = send(self.context, item, self.options, self.teller.told(item), self.seals)
         except DerivaMLException as error:
             self.note_fault(error)
             raise
@@ -162,6 +170,16 @@ class _Pass:
         self.receipts.add(receipt, at_once=not _is_bytes(item) or item.effect.size >= LARGE)
         self.teller.finished(item)
         return receipt
+
+    def look_at_owner(self, item: Planned) -> None:
+        """Raise DerivaMLOwnershipError where another process has taken over.
+
+        Before each effect that changes rows; bytes do no harm, and of them many are sent in the time of one look.
+        """
+        at = time.monotonic()
+        if not _is_bytes(item) or at - self.looked_at >= OWNER_SECONDS:
+            self.looked_at = at
+            ownership.check_not_taken_over(journal_of(self.context), self.context.folder, self.context.rid)
 
     def note_fault(self, error: DerivaMLException) -> None:
         """Hold the rest back where it would only be refused in the same way."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from deriva_ml_prefect.exceptions import DerivaMLValidationError
 from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
-from deriva_ml_prefect.journal import ownership
 from deriva_ml_prefect.journal.effects import Planned
+from deriva_ml_prefect.journal.files import Sealed
 from deriva_ml_prefect.phases.context import Context, catalog_of, journal_of
 from deriva_ml_prefect.transfer.hashing import FileFacts
 from deriva_ml_prefect.values.effects import Receipt
@@ -85,18 +85,32 @@ Told = Callable[[int], None]
 """Told how many bytes have gone since it was told last."""
 
 
-def send(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Receipt:
-    """Send one effect; the receipt says that it is certainly there."""
-    ownership.check_not_taken_over(journal_of(context), context.folder, context.rid)
+Seals = Mapping[str, Sealed]
+"""What the files that are sent together were sealed with, by key."""
+
+
+def send(context: Context, planned: Planned, options: UploadOptions, told: Told, seals: Seals) -> Receipt:
+    """Send one effect; the receipt says that it is certainly there. The caller looks whether it is still the owner."""
     payload = planned.effect.payload
-    facts = _SENDERS[payload["kind"]](context, planned, options, told)
+    if payload["kind"] == "bytes":
+        facts = _send_bytes(context, planned, options, told, seals.get(payload["key"]))
+    else:
+        facts = _SENDERS[payload["kind"]](context, planned)
     return Receipt(planned.effect.key, facts)
 
 
-def _send_bytes(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Mapping[str, Any]:
+def seals_of(context: Context, effects: Sequence[Planned]) -> Seals:
+    """Those of the files whose bytes are among the effects."""
+    keys = [item.effect.payload["key"] for item in effects if item.effect.payload["kind"] == "bytes"]
+    return journal_files.read_seals(journal_of(context), context.rid, keys) if keys else {}
+
+
+def _send_bytes(
+    context: Context, planned: Planned, options: UploadOptions, told: Told, seal: Sealed | None
+) -> Mapping[str, Any]:
     payload = planned.effect.payload
     path = Path(payload["path"])
-    facts = _sealed_facts(context, payload["key"], path)
+    facts = _sealed_facts(context, payload["key"], path, seal)
     journal = journal_of(context)
     url = objects.upload_object(
         catalog_of(context),
@@ -114,9 +128,8 @@ def _send_bytes(context: Context, planned: Planned, options: UploadOptions, told
     return {"url": url}
 
 
-def _sealed_facts(context: Context, key: str, path: Path) -> FileFacts:
+def _sealed_facts(context: Context, key: str, path: Path, file: Sealed | None) -> FileFacts:
     """Length and checksum that the file was sealed with; DerivaMLValidationError when it is gone or another one now."""
-    file = journal_files.read_seal(journal_of(context), context.rid, key)
     if file is None:
         raise DerivaMLValidationError(f"File {key} of execution {context.rid} was never sealed; upload it again.")
     try:
@@ -134,7 +147,7 @@ def _sealed_facts(context: Context, key: str, path: Path) -> FileFacts:
     return FileFacts(file.length, file.md5, md5_base64, file.modified_ns, file.inode)
 
 
-def _send_asset_rows(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Mapping[str, Any]:  # noqa: ARG001
+def _send_asset_rows(context: Context, planned: Planned) -> Mapping[str, Any]:
     payload = planned.effect.payload
     catalog = catalog_of(context)
     placed = assets.place_asset_rows(catalog, assets.asset_table(catalog, payload["table"]), payload["rows"])
@@ -143,7 +156,7 @@ def _send_asset_rows(context: Context, planned: Planned, options: UploadOptions,
     return {"rids": {key: placed.rids[url] for key, url in urls.items()}, "otherwise": otherwise}
 
 
-def _send_asset_types(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Mapping[str, Any]:  # noqa: ARG001
+def _send_asset_types(context: Context, planned: Planned) -> Mapping[str, Any]:
     payload = planned.effect.payload
     catalog = catalog_of(context)
     pairs = [(asset, term) for asset, term in payload["rows"]]
@@ -151,7 +164,7 @@ def _send_asset_types(context: Context, planned: Planned, options: UploadOptions
     return {"rows": len(pairs)}
 
 
-def _send_asset_links(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Mapping[str, Any]:  # noqa: ARG001
+def _send_asset_links(context: Context, planned: Planned) -> Mapping[str, Any]:
     payload = planned.effect.payload
     catalog = catalog_of(context)
     table = assets.asset_table(catalog, payload["table"])
@@ -159,7 +172,7 @@ def _send_asset_links(context: Context, planned: Planned, options: UploadOptions
     return {"rows": len(payload["assets"])}
 
 
-def _send_feature_rows(context: Context, planned: Planned, options: UploadOptions, told: Told) -> Mapping[str, Any]:  # noqa: ARG001
+def _send_feature_rows(context: Context, planned: Planned) -> Mapping[str, Any]:
     payload = planned.effect.payload
     catalog, journal = catalog_of(context), journal_of(context)
     feature = features.lookup_feature(catalog, payload["target_table"], payload["feature_name"])
@@ -197,8 +210,7 @@ def _name_terms(catalog: Catalog, feature: FeatureDefinition, rows: list[dict[st
                     row[column.name] = names[row[column.name]]
 
 
-_SENDERS: dict[str, Callable[[Context, Planned, UploadOptions, Told], Mapping[str, Any]]] = {
-    "bytes": _send_bytes,
+_SENDERS: dict[str, Callable[[Context, Planned], Mapping[str, Any]]] = {
     "asset_rows": _send_asset_rows,
     "asset_types": _send_asset_types,
     "asset_links": _send_asset_links,

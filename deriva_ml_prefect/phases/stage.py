@@ -26,7 +26,7 @@ from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal import manifest
 from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors
 from deriva_ml_prefect.journal.files import StagedFile
-from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, entry_of, journal_of
+from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, journal_of, status_of
 from deriva_ml_prefect.phases.heartbeat import hold
 from deriva_ml_prefect.phases.scrubbing import clean_prose, show_files
 from deriva_ml_prefect.phases.seal import check_regular, sealing
@@ -120,7 +120,7 @@ def _exists(path: Path) -> bool:
 
 def _check_open(context: Context) -> None:
     check_writable(context)
-    status = entry_of(context).status
+    status = status_of(context)
     if status is ExecutionStatus.Uploaded:
         # nobody owns it any more: who adds to it does, unless somebody else has taken it up. While it runs, the code
         # may be in a process of its own, which registers for the owner
@@ -185,9 +185,10 @@ def _check_words(description: str, asset_types: Iterable[str]) -> None:
         check_text(str(term), "An asset type of the file")
 
 
-def _check_types(context: Context, asset_types: Iterable[str]) -> None:
+def _check_types(context: Context, asset_types: Sequence[str]) -> None:
     """DerivaMLInvalidTerm for a type that is no term."""
-    _own_names(context, MLVocab.asset_type, map(str, asset_types))
+    if asset_types:
+        _own_names(context, MLVocab.asset_type, map(str, asset_types))
 
 
 def _own_names(context: Context, table: str | tuple[str, str], given: Iterable[str]) -> dict[str, str]:
