@@ -178,8 +178,8 @@ class _Pass:
         """
         at = time.monotonic()
         if not _is_bytes(item) or at - self.looked_at >= OWNER_SECONDS:
-            self.looked_at = at
             ownership.check_not_taken_over(journal_of(self.context), self.context.folder, self.context.rid)
+            self.looked_at = at
 
     def note_fault(self, error: DerivaMLException) -> None:
         """Hold the rest back where it would only be refused in the same way."""
