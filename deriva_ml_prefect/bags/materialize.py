@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from deriva_ml_prefect.bags.layout import Folders
 from deriva_ml_prefect.bags.manifest import PayloadFile, read_fetch
 from deriva_ml_prefect.bags.verify import file_md5
 from deriva_ml_prefect.catalog.connection import Catalog
-from deriva_ml_prefect.catalog.objects import download_object, object_path_of
+from deriva_ml_prefect.catalog.objects import object_path_of
 from deriva_ml_prefect.exceptions import DerivaMLDataError, DerivaMLValidationError
 from deriva_ml_prefect.progress.meter import showing
 from deriva_ml_prefect.transfer.client import HttpClient
@@ -109,34 +110,29 @@ def _is_there(bag: Path, entry: PayloadFile) -> bool:
 
 
 def _fetch(catalog: Catalog, bag: Path, entry: PayloadFile, told: Callable[[int], None]) -> None:
-    target = bag / entry.path
-    if _is_own(catalog, entry):
-        download_object(
-            catalog,
-            entry.url or "",
-            target,
+    with _source_of(catalog, entry) as (client, path):
+        get_file(
+            client,
+            path,
+            bag / entry.path,
             md5_hex=entry.md5_hex,
             length=entry.length,
             progress=told,
             durable=False,
             mode=_READ_ONLY,
         )
-    else:
-        parts = urlsplit(entry.url or "")
-        foreign = HttpClient(
-            f"https://{parts.netloc}", timeout=catalog.settings.timeout, retries=catalog.settings.retries
-        )
-        try:
-            path = parts.path + (f"?{parts.query}" if parts.query else "")
-            get_file(
-                foreign,
-                path,
-                target,
-                md5_hex=entry.md5_hex,
-                length=entry.length,
-                progress=told,
-                durable=False,
-                mode=_READ_ONLY,
-            )
-        finally:
-            foreign.close()
+
+
+@contextmanager
+def _source_of(catalog: Catalog, entry: PayloadFile) -> Iterator[tuple[HttpClient, str]]:
+    """Who is asked for a file, and for which path: the catalog's own host with the credential, others without one."""
+    url = entry.url or ""
+    if _is_own(catalog, entry):
+        yield catalog.client, object_path_of(catalog, url)
+        return
+    parts = urlsplit(url)
+    foreign = HttpClient(f"https://{parts.netloc}", timeout=catalog.settings.timeout, retries=catalog.settings.retries)
+    try:
+        yield foreign, parts.path + (f"?{parts.query}" if parts.query else "")
+    finally:
+        foreign.close()

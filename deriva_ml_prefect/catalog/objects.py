@@ -58,7 +58,6 @@ def download_object(
     length: int | None = None,
     progress: Progress | None = None,
     durable: bool = True,
-    mode: int = 0o666,
 ) -> int:
     """Fetch the object of an asset's URL into `dest`, verified; returns its length in bytes."""
     return get_file(
@@ -69,7 +68,6 @@ def download_object(
         length=length,
         progress=progress,
         durable=durable,
-        mode=mode,
     )
 
 

@@ -98,15 +98,17 @@ class Journal:
     def write(self, query: str, **values: Any) -> int:
         """Run a writing query by name, durable on return; the number of rows that it touched."""
         with self.transaction():
-            self._check_owned(values)
-            return self.connection.execute(sql(query), {"now": now(), **values}).rowcount
+            return self._run(query, values).rowcount
 
     def write_row(self, query: str, **values: Any) -> sqlite3.Row:
         """Run a writing query that returns one row, by name, durable on return."""
         with self.transaction():
-            self._check_owned(values)
-            row: sqlite3.Row = self.connection.execute(sql(query), {"now": now(), **values}).fetchone()
+            row: sqlite3.Row = self._run(query, values).fetchone()
         return row
+
+    def _run(self, query: str, values: Mapping[str, Any]) -> sqlite3.Cursor:
+        self._check_owned(values)
+        return self.connection.execute(sql(query), {"now": now(), **values})
 
     def write_many(self, query: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run a writing query for each row, in one transaction."""

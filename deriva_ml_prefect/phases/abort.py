@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from deriva_ml_prefect.journal import features, files, ownership
 from deriva_ml_prefect.phases.advance import advance
-from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
+from deriva_ml_prefect.phases.context import Context, journal_of, status_of
 from deriva_ml_prefect.phases.recover import find_here, note_killed, take_over
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.rid import RID
@@ -36,7 +36,7 @@ def look_before_abort(address: Address, rid: RID) -> GivenUp:
     """
     context = find_here(address, rid)
     journal = journal_of(context)
-    status = entry_of(context).status
+    status = status_of(context)
     if status is not ExecutionStatus.Aborted:
         check_transition(status, ExecutionStatus.Aborted, subject=f"Execution {rid}")
     return GivenUp(status, files.count_unsent(journal, rid), features.count_unsent(journal, rid))
@@ -52,7 +52,7 @@ def abort(address: Address, rid: RID, reason: str = "aborted by the user") -> Co
     try:
         if was_dead:
             note_killed(context)
-        if entry_of(context).status is not ExecutionStatus.Aborted:
+        if status_of(context) is not ExecutionStatus.Aborted:
             advance(context, ExecutionStatus.Aborted, reason)
     finally:
         ownership.release(context.folder)

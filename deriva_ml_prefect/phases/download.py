@@ -20,7 +20,7 @@ from deriva_ml_prefect.journal import executions, inputs
 from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.asset_cache import asset_entry, locked_asset, mark_used
-from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of, writer_elsewhere
+from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of, status_of, writer_elsewhere
 from deriva_ml_prefect.phases.kept_file import is_intact, note_intact
 from deriva_ml_prefect.phases.launch import announce_inputs
 from deriva_ml_prefect.phases.run import describe_error
@@ -48,7 +48,7 @@ def download_inputs(context: Context) -> Context:
             fetch_dataset(context, dataset)
         _fetch_assets(context, spec.asset_specs())
     except (DerivaMLException, OSError) as e:
-        if entry_of(context).status is ExecutionStatus.Created:
+        if status_of(context) is ExecutionStatus.Created:
             advance(context, ExecutionStatus.Created, f"Download failed: {describe_error(e)}", patient=True)
         announce_inputs(context, error=scrubber(context.home).text(describe_error(e)))
         raise

@@ -13,7 +13,7 @@ from deriva_ml_prefect.journal import executions, features, files, ownership
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.begin import Request, begin_execution
 from deriva_ml_prefect.phases.close import close_execution
-from deriva_ml_prefect.phases.context import Context, entry_of, journal_of, writer_elsewhere
+from deriva_ml_prefect.phases.context import Context, entry_of, journal_of, status_of, writer_elsewhere
 from deriva_ml_prefect.phases.download import download_inputs
 from deriva_ml_prefect.phases.flush import flush_features
 from deriva_ml_prefect.phases.heartbeat import hold
@@ -111,7 +111,7 @@ def deliver_outputs(
         raise
     # whatever ends an upload early is recorded as such and goes on to the caller
     except BaseException as e:
-        if entry_of(context).status is _S.Pending_Upload:
+        if status_of(context) is _S.Pending_Upload:
             _fail_upload(context, e)
         raise
     ownership.release(context.folder)

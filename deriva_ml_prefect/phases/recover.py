@@ -14,7 +14,7 @@ from deriva_ml_prefect.journal.executions import Entry
 from deriva_ml_prefect.journal.store import FILE_NAME, Journal, now, open_journal
 from deriva_ml_prefect.phases.advance import advance, send_steps
 from deriva_ml_prefect.phases.begin import complete_beginning
-from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of
+from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of, status_of
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import download_inputs
 from deriva_ml_prefect.phases.heartbeat import hold
@@ -36,7 +36,7 @@ def resume(address: Address, rid: RID) -> Context:
     context, was_dead = take_over(address, rid)
     journal = journal_of(context)
     manifest.rewrite(context.folder, rid, chain.from_iterable(files.pages(journal, rid)))
-    if entry_of(context).status is _S.Created:
+    if status_of(context) is _S.Created:
         complete_beginning(context)
     if was_dead and note_killed(context):
         executions.merge_facts(journal, rid, {"resumed": True})
@@ -78,7 +78,7 @@ def note_killed(context: Context) -> bool:
 def reopen(address: Address, rid: RID) -> Context:
     """Take over an execution to go on with it: as `resume`, and one whose code never ran gets its inputs."""
     context = resume(address, rid)
-    return download_inputs(context) if entry_of(context).status is _S.Created else context
+    return download_inputs(context) if status_of(context) is _S.Created else context
 
 
 def _unknown(rid: RID, *, workspace: str) -> DerivaMLNotFoundError:

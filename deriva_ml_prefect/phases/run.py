@@ -11,7 +11,7 @@ from deriva_ml_prefect.exceptions import DerivaMLAttemptError
 from deriva_ml_prefect.journal import executions
 from deriva_ml_prefect.journal.disk import make_folder
 from deriva_ml_prefect.phases.advance import advance
-from deriva_ml_prefect.phases.context import Context, check_writable, entry_of, journal_of, writer_elsewhere
+from deriva_ml_prefect.phases.context import Context, check_writable, entry_of, journal_of, status_of, writer_elsewhere
 from deriva_ml_prefect.phases.interrupt import Interruption, leave_code
 from deriva_ml_prefect.phases.remind import tell_of_unregistered
 from deriva_ml_prefect.phases.seal import seal_outputs
@@ -58,7 +58,7 @@ def finish(context: Context) -> None:
     seal_outputs(context)
     _look_for_unregistered(context)
     executions.mark_user_code(journal, context.rid, "finished", Outcome.completed)
-    if entry_of(context).status is ExecutionStatus.Running:
+    if status_of(context) is ExecutionStatus.Running:
         advance(context, ExecutionStatus.Stopped, patient=True)
 
 
@@ -68,7 +68,7 @@ def fail(context: Context, error: BaseException) -> None:
     _look_for_unregistered(context)
     _note_duration(context)
     executions.mark_user_code(journal_of(context), context.rid, "started", Outcome.failed)
-    if entry_of(context).status is ExecutionStatus.Running:
+    if status_of(context) is ExecutionStatus.Running:
         advance(context, ExecutionStatus.Failed, describe_error(error), patient=True)
 
 

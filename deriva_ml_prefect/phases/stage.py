@@ -185,10 +185,9 @@ def _check_words(description: str, asset_types: Iterable[str]) -> None:
         check_text(str(term), "An asset type of the file")
 
 
-def _check_types(context: Context, asset_types: Sequence[str]) -> None:
+def _check_types(context: Context, asset_types: Iterable[str]) -> None:
     """DerivaMLInvalidTerm for a type that is no term."""
-    if asset_types:
-        _own_names(context, MLVocab.asset_type, map(str, asset_types))
+    _own_names(context, MLVocab.asset_type, map(str, asset_types))
 
 
 def _own_names(context: Context, table: str | tuple[str, str], given: Iterable[str]) -> dict[str, str]:
@@ -197,6 +196,8 @@ def _own_names(context: Context, table: str | tuple[str, str], given: Iterable[s
     A catalog that is away, or a credential that has run out, must not end a training that registers its results.
     """
     names = list(given)
+    if not names:
+        return {}
     catalog = catalog_of(context)
     try:
         with catalog.client.single_tries():

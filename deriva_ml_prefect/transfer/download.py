@@ -69,7 +69,7 @@ def read_through(client: HttpClient, path: str, *, progress: Progress | None = N
 class _Sink(Protocol):
     """A file without a buffer, empty at first."""
 
-    def write(self, piece: bytes | memoryview, /) -> int | None: ...
+    def write(self, piece: memoryview, /) -> int | None: ...
 
     def seek(self, position: int, /) -> int: ...
 
@@ -134,9 +134,9 @@ class _Receiver:
                     self.told = self.length
 
     def _write(self, piece: bytes) -> None:
-        written = self.out.write(piece) or 0
-        while written < len(piece):
-            written += self.out.write(memoryview(piece)[written:]) or 0
+        left = memoryview(piece)
+        while left:
+            left = left[self.out.write(left) or 0 :]
 
     def check(self, path: str, *, md5_hex: str | None, sha256_hex: str | None, length: int | None) -> None:
         wrong = None

@@ -129,7 +129,7 @@ class Width:
         self._settle(self._best.width, at)
 
     def _settle(self, width: int, at: float) -> None:
-        self.now = width
+        self.now = min(width, self.limit)
         self._next_trial = at + self._quiet
 
     def _try_another(self, rate: float, at: float) -> None:

@@ -152,6 +152,7 @@ class Watch:
             last = self._ended.is_set()
             if last and give_up is None:
                 give_up = time.monotonic() + PATIENCE - LOOK_SECONDS
+            began = time.monotonic()
             error = self._look(teller, last=last)
             if error is not None and not _is_busy(error):
                 # a server that cannot be reached is the flow's to tell; one that refuses, nobody else's
@@ -163,7 +164,8 @@ class Watch:
             elif error is None or not _is_busy(error) or time.monotonic() > give_up:
                 return
             else:
-                time.sleep(LOOK_SECONDS / 2)
+                # Prefect's client has waited already, mostly: it does so after each 503, also after its last try
+                time.sleep(max(0.0, began + LOOK_SECONDS / 2 - time.monotonic()))
 
     def _look(self, teller: _Teller, *, last: bool) -> Exception | None:
         try:

@@ -4,7 +4,7 @@ Without aria2c (Debian package aria2, `make system`) the limit is the same downl
 the row says so.
 
 No folder is deleted between the rounds: for minutes after many files were deleted, ext4 looks through their inodes for
-each file that is made (measured: 8,000 files and folders in 2.4 s instead of 0.2), and a bag makes five for each file.
+each file that is made (measured: 8,000 files and folders in 2.4 s instead of 0.2), and a bag makes four for each file.
 """
 
 from __future__ import annotations

@@ -42,10 +42,10 @@ def check_place(connection: Connection, path: str, client: Client | None, *, par
     )
 
 
-def make_name(connection: Connection, path: str, client: Client | None, *, is_object: bool, parents: bool) -> Name:
-    """A new name, with the namespaces above it that are missing if `parents`. The checks are `check_place`'s."""
+def make_namespace(connection: Connection, path: str, client: Client | None, *, parents: bool) -> Name:
+    """A new namespace, with the namespaces above it that are missing if `parents`. The checks are `check_place`'s."""
     check_place(connection, path, client, parents=parents)
-    return insert_with_parents(connection, path, client, is_object=is_object)
+    return insert_with_parents(connection, path, client, is_object=False)
 
 
 def insert_with_parents(connection: Connection, path: str, client: Client | None, *, is_object: bool) -> Name:
@@ -71,7 +71,7 @@ def put_namespace(store: Store, request: Request, path: str) -> Response:
         require_conditions(request, lambda: None)
         if existing is not None:
             raise Conflict(f"{path} was deleted, and a name is not used twice.")
-        make_name(connection, path, request.client, is_object=False, parents=wants_parents(request.query))
+        make_namespace(connection, path, request.client, parents=wants_parents(request.query))
     return created(url_of(path))
 
 

@@ -112,3 +112,15 @@ def test_unequal_jobs_are_weighed() -> None:
         seen.add(width.now)
     assert seen <= {3, 4}
     assert width.now == 4
+
+
+def test_a_lower_limit_holds_whatever_was_best_before() -> None:
+    width, at = Width(32, 0.0), 0.0
+    while width.now < 16:
+        at += 0.01 / width.now
+        width.record(0, at)
+    width.go_on(5, at)
+    for _ in range(400):
+        at += 0.01
+        width.record(0, at)
+        assert width.now <= 5
