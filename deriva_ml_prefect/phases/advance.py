@@ -15,7 +15,7 @@ from pathlib import Path
 from deriva_ml_prefect.exceptions import DerivaMLOfflineError, DerivaMLOwnershipError
 from deriva_ml_prefect.journal import executions, ownership
 from deriva_ml_prefect.journal.executions import Step
-from deriva_ml_prefect.phases.context import Context, check_writable, entry_of, journal_of, status_of
+from deriva_ml_prefect.phases.context import Context, check_writable, entry_of, journal_of
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.heartbeat import hold
 from deriva_ml_prefect.phases.scrubbing import scrubber
@@ -57,7 +57,7 @@ def _record(context: Context, target: ExecutionStatus, text: str | None) -> None
     token = hold(context)
     try:
         with journal.transaction():
-            check_transition(status_of(context), target, subject=f"Execution {context.rid}")
+            check_transition(entry_of(context).status, target, subject=f"Execution {context.rid}")
             executions.write_status(journal, context.rid, target, text, owner=token)
     except BaseException:
         if not owned:
