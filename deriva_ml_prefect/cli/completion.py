@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from deriva_ml_prefect.cli.told import emit
 
 SHELLS = ("bash", "zsh")
-_RIDS = "deriva-ml-prefect ls --local --limit 100 2>/dev/null | awk 'NR > 1 {print $1}'"
-_PREAMBLE = {
-    "bash": f'_deriva_ml_rids() {{ compgen -W "$({_RIDS})" -- "$1"; }}',
-    "zsh": f'_deriva_ml_rids() {{ local -a rids; rids=(${{(f)"$({_RIDS})"}}); _describe RID rids }}',
-}
 
 
 def define(parser: argparse.ArgumentParser) -> None:
@@ -26,32 +22,11 @@ def define(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(act=_print)
 
 
+def script_of(shell: str) -> Path:
+    """The file that holds the script for a shell; made of the parsers by `tests/spec/completions.py`."""
+    return Path(__file__).with_name("completions") / f"completion.{shell}"
+
+
 def _print(arguments: argparse.Namespace) -> int:
-    import shtab
-
-    from deriva_ml_prefect.cli import main, notebook, run
-
-    prefect = main.build_parser(*main.COMMANDS)
-    for found in _arguments(prefect):
-        if found.dest == "rid":
-            found.complete = {"bash": "_deriva_ml_rids", "zsh": "_deriva_ml_rids"}  # type: ignore[attr-defined]
-    shell = arguments.shell
-    emit(
-        [
-            shtab.complete(prefect, shell=shell, preamble=_PREAMBLE[shell]),
-            shtab.complete(run.build_parser(), shell=shell),
-            shtab.complete(notebook.build_parser(), shell=shell),
-        ]
-    )
+    emit([script_of(arguments.shell).read_text().removesuffix("\n")])
     return 0
-
-
-def _arguments(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    """The arguments of the parser and of its commands."""
-    found: list[argparse.Action] = []
-    for action in parser._actions:
-        found.append(action)
-        if isinstance(action, argparse._SubParsersAction):
-            for inner in action.choices.values():
-                found += _arguments(inner)
-    return found

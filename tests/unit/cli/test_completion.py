@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from deriva_ml_prefect.cli.completion import SHELLS, script_of
 from deriva_ml_prefect.cli.main import COMMANDS, build_parser, main
+from tests.spec.completions import script
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
@@ -20,6 +22,11 @@ def test_script_names_every_command(shell: str, capsys: pytest.CaptureFixture[st
     assert "--interrupted" in script
     if shutil.which(shell):
         subprocess.run([shell, "-n"], input=script, text=True, check=True)
+
+
+def test_scripts_are_what_the_parsers_say() -> None:
+    for shell in SHELLS:
+        assert script_of(shell).read_text() == script(shell), "run python -m tests.spec.completions"
 
 
 def completed(script: str, words: list[str], path: Path) -> list[str]:
