@@ -1,4 +1,5 @@
-"""Deleting the staged files of an execution that is Uploaded, but for what nobody registered: no catalog has that."""
+"""Deleting the staged files of an execution that is Uploaded, but for what no catalog has: nobody registered it, or it
+was changed after its bytes had gone."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import logging
 import os
 import shutil
 import stat
+from itertools import chain
 from pathlib import Path
 
 from deriva_ml_prefect.journal import files
@@ -21,25 +23,27 @@ NAMED = 5
 
 
 def forget_staged_bytes(context: Context) -> None:
-    """Delete staged files that are in the catalog. Journal entries and receipts stay, and files never registered."""
+    """Delete staged files that are in the catalog. Journal entries and receipts stay, and what is in no catalog."""
     journal = journal_of(context)
     if files.count_unsent(journal, context.rid):
         return
-    strays = find_strays(journal, context.rid, context.staged)
-    if not strays:
+    kept = in_no_catalog(journal, context.rid, context.staged)
+    if not kept:
         shutil.rmtree(context.staged, ignore_errors=True)
         return
     # as above, what cannot be deleted now is left to gc
-    for file in files.list_files(journal, context.rid):
-        with contextlib.suppress(OSError):
-            file.path.unlink()
+    known = set(kept)
+    for file in chain.from_iterable(files.pages(journal, context.rid)):
+        if _inside(file.path) not in known:
+            with contextlib.suppress(OSError):
+                file.path.unlink()
     for folder in context.staged.iterdir():
         with contextlib.suppress(OSError):
             folder.rmdir()
     logger.warning(
-        "Execution %s is Uploaded without %s of its staging folder, never registered (or dropped): %s. They stay in "
-        "%s. Register one that matters with asset_file_path(), and upload again.",
-        *(context.rid, format_count(len(strays), "file"), shown(strays), context.staged),
+        "Execution %s is Uploaded without %s of its staging folder, never registered (or dropped), or changed since it "
+        "was uploaded: %s. They stay in %s. Register one that matters with asset_file_path(), and upload again.",
+        *(context.rid, format_count(len(kept), "file"), shown(kept), context.staged),
     )
 
 
@@ -64,11 +68,16 @@ def find_strays(journal: Journal, rid: RID, staged: Path) -> list[Path]:
 def in_no_catalog(journal: Journal, rid: RID, staged: Path) -> list[Path]:
     """Those, and registered files that were written to since they were uploaded; their paths inside the folder."""
     changed = [
-        file.path
-        for file in files.list_files(journal, rid)
+        _inside(file.path)
+        for file in chain.from_iterable(files.pages(journal, rid))
         if file.md5 is not None and _size_and_time(file.path) not in (None, (file.length, file.modified_ns))
     ]
-    return sorted([*find_strays(journal, rid, staged), *(Path(path.parent.name, path.name) for path in changed)])
+    return sorted([*find_strays(journal, rid, staged), *changed])
+
+
+def _inside(path: Path) -> Path:
+    """Where a registered file lies in its staging folder."""
+    return Path(path.parent.name, path.name)
 
 
 def _size_and_time(path: Path) -> tuple[int, int] | None:

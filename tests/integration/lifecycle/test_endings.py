@@ -18,6 +18,7 @@ from deriva_ml_prefect.ml.creation import create_ml_catalog
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.phases.remind import tell_of_missing_uploads
+from deriva_ml_prefect.values.progress import UploadProgress
 
 Begin = Callable[..., Execution]
 
@@ -187,6 +188,32 @@ def test_files_beside_registered_ones_outlive_the_upload(begin: Begin, caplog: p
     exe.asset_file_path("Image", strays[0]).resolve()
     exe.upload_execution_outputs()
     assert {asset.filename for asset in exe.ml.lookup_execution(exe.rid).list_assets("Output")} >= {"model.png.index"}
+
+
+def test_what_was_written_after_its_bytes_had_gone_outlives_the_upload(
+    begin: Begin, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thread of a logger, or a process that nobody waited for, goes on writing while the upload runs."""
+    with begin() as exe:
+        log, whole = exe.asset_file_path("Image", "late.log"), exe.asset_file_path("Image", "whole.png")
+        log.write_text(f"begun by {exe.execution_rid}")
+        whole.write_bytes(exe.execution_rid.encode())
+    late = f"begun by {exe.execution_rid}, and ended"
+
+    def written_late(progress: UploadProgress) -> None:
+        if progress.file_name.startswith("deriva-ml-run"):
+            log.write_text(late)
+
+    exe.upload_execution_outputs(progress_callback=written_late)
+    assert (log.read_text(), whole.exists()) == (late, False)
+    (told,) = [message for message in caplog.messages if "never registered" in message]
+    assert "without 1 file" in told
+    assert "changed since it was uploaded: 'Image/late.log'" in told
+    exe.asset_file_path("Image", log).resolve()
+    exe.upload_execution_outputs()
+    assert not log.exists()
+    found = [asset for asset in exe.ml.lookup_execution(exe.rid).list_assets("Output") if asset.filename == "late.log"]
+    assert sorted(asset.length for asset in found) == [len(late) - len(", and ended"), len(late)]
 
 
 def git(folder: Path, *arguments: str) -> None:
