@@ -44,6 +44,7 @@ from deriva_ml_prefect.outage.settings import without_heartbeats
 from deriva_ml_prefect.phases.context import check_writable
 from deriva_ml_prefect.phases.nested import await_owner, link_part
 from deriva_ml_prefect.questions.nesting import ordered_parts
+from deriva_ml_prefect.values.listed import first_of
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 if TYPE_CHECKING:
@@ -294,9 +295,8 @@ def _describe(parent: Execution, given: Sequence[Mapping[str, Any]], ended: Sequ
 
 
 def _say(rid: str, failed: Sequence[NestedRun], count: int) -> str:
-    shown = "; ".join(f"{run.sequence} ({run.execution_rid or 'no execution'}): {run.error}" for run in failed[:5])
-    more = f"; and {len(failed) - 5} more" if len(failed) > 5 else ""
+    shown = first_of(f"{run.sequence} ({run.execution_rid or 'no execution'}): {run.error}" for run in failed)
     return (
-        f"{len(failed)} of {count} parts of execution {rid} failed: {shown}{more}. The others are recorded; "
+        f"{len(failed)} of {count} parts of execution {rid} failed: {shown}. The others are recorded; "
         "with raise_on_failure=False run_nested() returns what each of them came to."
     )

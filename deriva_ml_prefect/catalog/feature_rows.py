@@ -16,11 +16,11 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLSchemaError,
     DerivaMLValidationError,
 )
+from deriva_ml_prefect.values.listed import first_of
 from deriva_ml_prefect.values.records import FeatureDefinition
 from deriva_ml_prefect.values.rid import RID, check_rid
 
 Key = tuple[Any, ...]
-_SHOWN = 3
 _TEXTS = frozenset({"text", "markdown", "longtext", "ermrest_rid", "ermrest_curie", "ermrest_uri"})
 """Types whose values the catalog gives back to the letter."""
 
@@ -108,10 +108,9 @@ def _compare_held(
             values = ", ".join(f"{name}={found[key].get(name)!r} not {row.get(name)!r}" for name in names)
             wrong.append(f"{_shown(key_columns, key)} has {values}")
     if wrong:
-        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise DerivaMLCatalogConflict(
-            f"Feature {feature.name}: the catalog holds other values than those staged: {'; '.join(wrong[:_SHOWN])}"
-            f"{more}. Nothing was overwritten: write the new values in another execution."
+            f"Feature {feature.name}: the catalog holds other values than those staged: {first_of(wrong)}. "
+            "Nothing was overwritten: write the new values in another execution."
         )
 
 

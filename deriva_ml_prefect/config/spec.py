@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
-
-_SHOWN = 5
+from deriva_ml_prefect.values.listed import first_of
 
 
 class Spec(BaseModel):
@@ -46,7 +45,6 @@ def told_problems(subject: str, error: ValidationError, *, verb: str = "made") -
     told = [
         f"{'.'.join(map(str, item['loc']))}: ".removeprefix(": ")
         + item["msg"].removeprefix("Value error, ").rstrip(".")
-        for item in found[:_SHOWN]
+        for item in found
     ]
-    more = f" (and {len(found) - _SHOWN} more)" if len(found) > _SHOWN else ""
-    return f"{subject} cannot be {verb}. {'; '.join(told)}{more}."
+    return f"{subject} cannot be {verb}. {first_of(told)}."

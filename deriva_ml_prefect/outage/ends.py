@@ -114,7 +114,7 @@ class _Ends:
         about = self.about.get(UUID(str(flow_run_id)))
         if about is not None:
             logger.warning(
-                "Prefect was not told that flow run %s is %s, since its server is away (%s). %s",
+                "Prefect was not told that flow run %s is %s, since its server is away or does not answer (%s). %s",
                 *(flow_run_id, state.name, type(error).__name__, about),
             )
         return OrchestrationResult(state=state, status=SetStateStatus.ACCEPT, details=StateAcceptDetails())

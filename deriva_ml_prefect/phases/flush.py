@@ -15,8 +15,8 @@ from deriva_ml_prefect.phases.context import Context, journal_of
 from deriva_ml_prefect.phases.deliver import deliver
 from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.values.effects import Effect, Failure, Order
+from deriva_ml_prefect.values.listed import first_of
 
-SHOWN = 5
 MOST_HALVINGS = 300
 """So often is looked which values of a batch are refused; if more are wrong, whole batches are told."""
 
@@ -43,10 +43,9 @@ def flush_features(context: Context, options: UploadOptions = UploadOptions()) -
             f"upload_execution_outputs() again, or `deriva-ml-prefect resume {context.rid}`."
         )
     if failed:
-        shown = "; ".join(f"{failure.key}: {failure.reason}" for failure in failed[:SHOWN])
-        more = f" (and {len(failed) - SHOWN} more)" if len(failed) > SHOWN else ""
+        shown = first_of(f"{failure.key}: {failure.reason}" for failure in failed)
         raise DerivaMLUploadError(
-            f"Execution {context.rid}: feature values were not inserted. {shown}{more}. They are still staged, and the "
+            f"Execution {context.rid}: feature values were not inserted. {shown}. They are still staged, and the "
             "others are in the catalog: correct what is wrong, then call upload_execution_outputs() again, or "
             f"`deriva-ml-prefect resume {context.rid}`.",
             [(failure.key, failure.reason) for failure in failed],

@@ -19,6 +19,7 @@ from deriva_ml_prefect.exceptions import DerivaMLException
 from deriva_ml_prefect.journal import executions, features, files
 from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
 from deriva_ml_prefect.phases.context import Context, journal_of
+from deriva_ml_prefect.values.listed import first_of
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 logger = logging.getLogger(__name__)
@@ -146,12 +147,11 @@ def tell_of_unregistered(context: Context) -> list[Path]:
         if path.resolve() not in registered
     ]
     if found:
-        shown = ", ".join(str(path) for path in sorted(found)[:NAMED])
-        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        shown = first_of(map(str, sorted(found)), separator=", ")
         logger.warning(
-            "Execution %s wrote %d files to its working_dir that are not registered and will not be uploaded: %s%s. "
+            "Execution %s wrote %d files to its working_dir that are not registered and will not be uploaded: %s. "
             "Register those that matter with asset_file_path() before upload_execution_outputs().",
-            *(context.rid, len(found), shown, more),
+            *(context.rid, len(found), shown),
         )
     return sorted(found)
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from deriva_ml_prefect.journal import files
 from deriva_ml_prefect.journal.store import Journal
 from deriva_ml_prefect.phases.context import Context, journal_of
+from deriva_ml_prefect.values.listed import first_of
 from deriva_ml_prefect.values.rid import RID
 from deriva_ml_prefect.values.sizes import format_count
 
 logger = logging.getLogger(__name__)
-NAMED = 5
 """Files that a message names; the others are counted."""
 
 
@@ -91,5 +91,4 @@ def _size_and_time(path: Path) -> tuple[int, int] | None:
 
 def shown(paths: list[Path]) -> str:
     """The first of some paths, and how many more there are."""
-    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return ", ".join(map(repr, map(str, paths[:NAMED]))) + more
+    return first_of((repr(str(path)) for path in paths), separator=", ")

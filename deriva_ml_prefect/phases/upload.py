@@ -21,6 +21,7 @@ from deriva_ml_prefect.phases.scrubbing import show_files
 from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.phases.tell import Amount, Teller
 from deriva_ml_prefect.values.effects import Effect, Failure, Order, Receipt
+from deriva_ml_prefect.values.listed import first_of
 from deriva_ml_prefect.values.names import AssetRole
 from deriva_ml_prefect.values.objects import object_path, object_path_apart
 
@@ -147,11 +148,10 @@ def _error(
             f"{len(failed) + uploaded} files wait for another one. {expired.reason} Everything is still staged: renew "
             f"the credential, then {again}."
         )
-    shown = "; ".join(f"{key}: {reason.rstrip('.')}" for key, reason in list(failed.items())[:5])
-    more = f" (and {len(failed) - 5} more)" if len(failed) > 5 else ""
+    shown = first_of(f"{key}: {reason.rstrip('.')}" for key, reason in failed.items())
     others = f" The {uploaded} others are in the catalog." if uploaded else ""
     return DerivaMLUploadError(
-        f"Execution {context.rid}: {len(failed)} files were not uploaded. {shown}{more}.{others} Everything is still "
+        f"Execution {context.rid}: {len(failed)} files were not uploaded. {shown}.{others} Everything is still "
         f"staged: correct what is wrong (or drop a file with its path's unregister()), then {again}.",
         list(failed.items()),
         passing=passing,

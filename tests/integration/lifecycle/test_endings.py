@@ -164,7 +164,7 @@ def test_unregistered_files_are_named(begin: Begin, caplog: pytest.LogCaptureFix
     (told,) = [message for message in caplog.messages if "not registered" in message]
     assert "7 files" in told
     assert "result-0.csv" in told
-    assert "and 2 more" in told
+    assert "(and 2 more)" in told
     assert "model.png" not in told
 
 
