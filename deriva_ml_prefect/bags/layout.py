@@ -18,6 +18,7 @@ percent-encoded, and the table keeps the true name.
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from pathlib import Path
@@ -29,6 +30,10 @@ from deriva_ml_prefect.values.objects import check_filename
 SCHEMA_FILE = "data/schema.json"
 _NO_SEGMENT = {"", ".", ".."}
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
+LONGEST_SEGMENT = 255
+"""Bytes of a name that file systems hold."""
+MOST_SEGMENTS = 64
+"""Of a path in a bag: more are there to do harm."""
 LAYOUT_VERSION = 1
 """Raised when bags are written otherwise: those in the cache are then made anew."""
 
@@ -64,12 +69,19 @@ def safe_name(name: str) -> str:
 
 
 def check_inside(path: str, where: str) -> list[str]:
-    """The segments of a payload path, or DerivaMLValidationError when it could lead out of the bag's `data` folder."""
+    """The segments of a payload path, or DerivaMLValidationError when it could lead out of the bag's `data` folder, or
+    no disk holds it."""
     parts = path.split("/")
-    if parts[0] != "data" or len(parts) < 2 or not _NO_SEGMENT.isdisjoint(parts) or _UNSAFE.search(path):
+    if (
+        parts[0] != "data"
+        or not 2 <= len(parts) <= MOST_SEGMENTS
+        or not _NO_SEGMENT.isdisjoint(parts)
+        or _UNSAFE.search(path)
+        or max(len(part.encode("utf-8", "replace")) for part in parts) > LONGEST_SEGMENT
+    ):
         raise DerivaMLValidationError(
-            f"{where} names {path[:200]!r}, which is no path inside the bag's data folder. The bag is damaged or was "
-            "made to do harm: nothing of it was fetched. Get it again from its source."
+            f"{where} names {path[:200]!r}, which no file inside the bag's data folder can be called. The bag is "
+            "damaged or was made to do harm: nothing of it was fetched. Get it again from its source."
         )
     return parts
 
@@ -85,7 +97,7 @@ class Folders:
         self._real = {"": self._inside}
 
     def check(self, path: str) -> None:
-        """DerivaMLValidationError if a link on the way to this payload path leads out of the bag."""
+        """DerivaMLValidationError if a link on the way to this payload path leads out of the bag, or in a circle."""
         self._real_of(path.rpartition("/")[0], path)
 
     def _real_of(self, folder: str, path: str) -> Path:
@@ -94,10 +106,11 @@ class Folders:
             above, _, name = folder.rpartition("/")
             known = self._real_of(above, path) / name
             if known.is_symlink():
-                known = known.resolve()
-                if not known.is_relative_to(self._inside):
+                # `resolve` fails on links in a circle
+                known = Path(os.path.realpath(known))
+                if known.is_symlink() or not known.is_relative_to(self._inside):
                     raise DerivaMLValidationError(
-                        f"{self.where} names {path!r}, which a link leads out of the bag {self.bag}."
+                        f"{self.where} names {path!r}, which a link leads out of the bag {self.bag}, or nowhere."
                     )
             self._real[folder] = known
         return known

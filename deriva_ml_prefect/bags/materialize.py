@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ from deriva_ml_prefect.catalog.objects import object_path_of
 from deriva_ml_prefect.exceptions import DerivaMLDataError, DerivaMLValidationError
 from deriva_ml_prefect.progress.meter import showing
 from deriva_ml_prefect.transfer.client import HttpClient
-from deriva_ml_prefect.transfer.download import get_file
+from deriva_ml_prefect.transfer.download import TORN, get_file
 from deriva_ml_prefect.transfer.parallel import run_parallel
 
 Progress = Callable[[int, int], None]
@@ -37,7 +37,8 @@ def materialize_bag(
     """Fetch every file that is missing or damaged; returns the entries fetched.
 
     All entries are checked before the first byte travels. If some cannot be fetched the others still are, and then one
-    error names them: of their own class if there is one, else DerivaMLDataError.
+    error names them: of their own class if there is one, else DerivaMLDataError. What a killed process left half
+    fetched is removed, so nobody else may be at work on the bag.
     """
     entries = read_fetch(bag)
     folders = Folders(bag, f"{bag.name}/fetch.txt")
@@ -45,8 +46,7 @@ def materialize_bag(
         folders.check(entry.path)
         _check_source(catalog, entry)
     missing = [entry for entry in entries if not _is_there(bag, entry)]
-    for folder in sorted({entry.path.rpartition("/")[0] for entry in missing}):
-        (bag / folder).mkdir(parents=True, exist_ok=True)
+    _make_folders(bag, {entry.path.rpartition("/")[0] for entry in missing}, {entry.path for entry in entries})
     done = 0
     counting = threading.Lock()
 
@@ -75,6 +75,18 @@ def materialize_bag(
             "repeat the download."
         ) from failed[0][1]
     return missing
+
+
+def _make_folders(bag: Path, folders: Iterable[str], listed: Collection[str]) -> None:
+    """Make the folders of files; in those that are there, files half fetched are removed: no manifest lists them."""
+    for folder in sorted(folders):
+        try:
+            (bag / folder).mkdir(parents=True)
+        except (FileExistsError, NotADirectoryError):
+            # where no folder can be, its files are told to be missing one by one
+            for left in (bag / folder).glob(TORN):
+                if f"{folder}/{left.name}" not in listed:
+                    left.unlink()
 
 
 def _check_source(catalog: Catalog, entry: PayloadFile) -> None:
@@ -111,16 +123,22 @@ def _is_there(bag: Path, entry: PayloadFile) -> bool:
 
 def _fetch(catalog: Catalog, bag: Path, entry: PayloadFile, told: Callable[[int], None]) -> None:
     with _source_of(catalog, entry) as (client, path):
-        get_file(
-            client,
-            path,
-            bag / entry.path,
-            md5_hex=entry.md5_hex,
-            length=entry.length,
-            progress=told,
-            durable=False,
-            mode=_READ_ONLY,
-        )
+        try:
+            get_file(
+                client,
+                path,
+                bag / entry.path,
+                md5_hex=entry.md5_hex,
+                length=entry.length,
+                progress=told,
+                durable=False,
+                mode=_READ_ONLY,
+            )
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as e:
+            raise DerivaMLDataError(
+                f"{bag / entry.path} cannot be written: {e.strerror}. What is in its way is not of the bag: remove it, "
+                "and repeat the download."
+            ) from e
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from deriva_ml_prefect.transfer.retry import LONGEST_RETRY_AFTER
 Progress = Callable[[int], None]
 """Told how many bytes have come since it was told last."""
 
+TORN = ".*.part"
+"""Names, as a pattern, of files that are being fetched, or were when their process was killed."""
 _TOKEN = uuid.uuid4().hex
 _numbers = itertools.count()
 

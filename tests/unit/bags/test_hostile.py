@@ -68,7 +68,8 @@ def web_server(answer: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[str,
 @pytest.mark.parametrize(
     "path",
     ["../x", "data/../../x", "/etc/passwd", "data/assets/../../../x", "data/./x", "data//x", "data", "bagit.txt",
-     "data/a\\b", "data/a\x00b", "data/a\x1bb", "~/x", "C:/x"],
+     "data/a\\b", "data/a\x00b", "data/a\x1bb", "~/x", "C:/x", "data/" + "a/" * 1500 + "x", f"data/{'ä' * 128}",
+     f"data/{'a' * 256}/x"],
 )  # fmt: skip
 def test_paths_that_leave_the_data_folder(tmp_path: Path, path: str) -> None:
     with pytest.raises(DerivaMLDataError, match="nothing of it was fetched"):
@@ -137,6 +138,27 @@ def test_links_that_lead_out_are_refused(tmp_path: Path) -> None:
     (linked / "data" / "x").symlink_to(tmp_path / "same")
     with pytest.raises(DerivaMLDataError, match="link"):
         verify_bag(linked)
+
+
+def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
+    bag = bag_with(tmp_path, "data/assets/x", "http://127.0.0.1:9/hatrac/x")
+    (bag / "data" / "assets").symlink_to("assets")
+    with pytest.raises(DerivaMLDataError, match="or nowhere"):
+        materialize_bag(catalog_at(tmp_path), bag)
+
+
+def test_what_is_in_the_way_of_one_file_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    paths = ["data/folder/under/x", "data/folder/y", "data/link/x", "data/whole", "data/z"]
+    with web_server((200, {}, DATA)) as (own, _):
+        bag = tmp_path / "bag"
+        (bag / "data" / "whole").mkdir(parents=True)
+        (bag / "data" / "folder").write_text("a file where a folder should be")
+        (bag / "data" / "link").symlink_to("missing")
+        write_tag_files(bag, [PayloadFile(path, len(DATA), MD5, f"{own}/hatrac/x") for path in paths], {})
+        with pytest.raises(DerivaMLDataError, match=r"4 of 5 files .* remove it"):
+            materialize_bag(catalog_at(tmp_path, own), bag)
+    assert (bag / "data" / "z").read_bytes() == DATA
+    assert not [name for name in (bag / "data").iterdir() if name.suffix == ".part"]
 
 
 @pytest.mark.parametrize("missing", ["manifest-md5.txt", "tagmanifest-md5.txt", "bagit.txt", "bag-info.txt"])
