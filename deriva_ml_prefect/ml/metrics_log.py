@@ -70,14 +70,15 @@ class _Log:
                 f"{self.name} has been uploaded, or was deleted, so nothing can be added to it. "
                 "Log further metrics with another filename=."
             )
-        data = b"\n" + line if self.torn else line
-        self.torn = True
+        data = left = b"\n" + line if self.torn else line
         try:
-            while data:
-                data = data[os.write(self.descriptor, data) :]
+            while left:
+                left = left[os.write(self.descriptor, left) :]
+            self.torn = False
         except OSError as e:
+            # only then: other threads look at it while this one writes
+            self.torn = self.torn or len(left) < len(data)
             raise DerivaMLExecutionError(f"Metrics could not be written to {self.name}: {e.strerror}.") from e
-        self.torn = False
         self.unsynced = True
         if not _written.is_set():
             _written.set()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -235,6 +238,28 @@ def test_manifest_of_a_file_that_comes_back(tmp_path: Path) -> None:
     assert manifest.read_manifest(tmp_path)["assets"][file.key]["description"] == "again"
     manifest.settle(tmp_path, "1-A", [file], 1)
     assert (tmp_path / manifest.FILE_NAME).read_text().count("\n") == 3
+
+
+def test_manifest_that_threads_and_processes_write_together(
+    tmp_path: Path, fork: Callable[[Callable[[], None]], Any]
+) -> None:
+    """A child that runs the user's code registers for its parent, and both have threads."""
+    manifest.rewrite(tmp_path, "1-A", [])
+
+    def register(who: str) -> None:
+        for i in range(100):
+            manifest.append_entry(tmp_path, "1-A", staged(f"{'x' * (i % 37)}{who}-{i}.png"))
+
+    def register_in_threads(who: str) -> None:
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(register, f"{who}{number}") for number in range(4)]:
+                done.result(30)
+
+    child = fork(lambda: register_in_threads("child"))
+    register_in_threads("parent")
+    assert child.wait() == 0
+    assert len(manifest.read_manifest(tmp_path)["assets"]) == 800
+    assert (tmp_path / manifest.FILE_NAME).read_text().count("\n") == 802
 
 
 def test_rids_are_found_by_path_and_by_source(journal: Journal) -> None:

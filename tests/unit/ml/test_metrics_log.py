@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 import statistics
+import sys
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +19,7 @@ from typing import Any
 import numpy
 import pytest
 
-from deriva_ml_prefect.exceptions import DerivaMLReadOnlyError, DerivaMLValidationError
+from deriva_ml_prefect.exceptions import DerivaMLExecutionError, DerivaMLReadOnlyError, DerivaMLValidationError
 from deriva_ml_prefect.ml import metrics_log
 from deriva_ml_prefect.ml.metrics_log import close_log, log_metrics
 
@@ -84,6 +89,41 @@ def test_a_file_that_is_gone(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(DerivaMLReadOnlyError, match="another filename"):
         log_metrics(path, {"a": 2})
+
+
+def test_threads_leave_no_line_empty(tmp_path: Path) -> None:
+    """Most readers of JSON lines take an empty one for a torn file."""
+    path = tmp_path / "m.jsonl"
+    every = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            for n in range(8):
+                pool.submit(lambda n: [log_metrics(path, {"from": n}, i) for i in range(1000)], n)
+    finally:
+        sys.setswitchinterval(every)
+    assert [line for line in path.read_text().splitlines() if not line] == []
+    assert len(lines(path)) == 8000
+
+
+def test_goes_on_after_a_line_that_the_disk_did_not_take_whole(
+    tmp_path: Path, fork: Callable[[Callable[[], None]], Any]
+) -> None:
+    path = tmp_path / "m.jsonl"
+
+    def child() -> None:
+        log_metrics(path, {"a": 1})
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        for most in (8, 12):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, unlimited))
+            with pytest.raises(DerivaMLExecutionError, match="could not be written"):
+                log_metrics(path, {"a": 2})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (unlimited, unlimited))
+        log_metrics(path, {"a": 3})
+
+    assert fork(child).wait() == 0
+    assert path.read_text() == '{"a":1}\n{"a"\n{"a":3}\n'
 
 
 def test_threads_and_forks_write_whole_lines(tmp_path: Path) -> None:
