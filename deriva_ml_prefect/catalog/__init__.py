@@ -19,7 +19,6 @@ workflows     find_workflow(*, url, checksum), insert_workflow(rid, workflow), r
               write_description(rid, text), replace_workflow_types(rid, types)
 executions    insert_execution(rid, *, workflow_rid, description, status, detail), read_execution(rid),
               read_executions(rids), list_executions(*, workflow_rids, status, since, limit), write_detail,
-              write_durations,
               swap_status(rid, expected, target, detail, *, durations) -> bool, link_input_datasets(rid, pairs),
               list_input_datasets(rid), link_nested(parent, child, *, sequence), list_nested(rid, *, parents)
 assets        asset_table(name), create_asset_table(name, *, column_defs, fkeys, referenced_tables, comment, schema),

@@ -97,8 +97,9 @@ def swap_status(
 ) -> bool:
     """Write status, detail and durations if and only if the row still holds `expected`; False: another changed it.
 
-    `expected` is a record's `stored_status`, or a status as this catalog stores it. Equal statuses change the detail
-    and move RMT, which is the heartbeat.
+    Durations are texts by phase (`execution`, `download`, `upload`); phases without a column are left out. `expected`
+    is a record's `stored_status`, or a status as this catalog stores it. Equal statuses change the detail and move RMT,
+    which is the heartbeat.
     """
     dialect = catalog.dialect
     stored = write_status(dialect, expected) if isinstance(expected, ExecutionStatus) else expected
@@ -122,13 +123,6 @@ def write_detail(catalog: Catalog, rid: RID, detail: str | None, *, status: Exec
     """Change the message alone. `status` is needed where the catalog keeps the exact status in the message."""
     text = detail if status is None else detail_for(catalog.dialect, status, detail)
     update_rows(catalog, _table(catalog), [{"RID": check_rid(rid), "Status_Detail": text}])
-
-
-def write_durations(catalog: Catalog, rid: RID, durations: Mapping[str, str]) -> None:
-    """Durations by phase (`execution`, `download`, `upload`), as text; phases without a column are left out."""
-    values = _duration_values(catalog, durations)
-    if values:
-        update_rows(catalog, _table(catalog), [{"RID": check_rid(rid), **values}])
 
 
 def link_input_datasets(catalog: Catalog, rid: RID, datasets: Sequence[tuple[RID, RID | None]]) -> None:

@@ -19,6 +19,7 @@ from deriva_ml_prefect.phases.context import Context, check_writable, entry_of, 
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.heartbeat import hold
 from deriva_ml_prefect.phases.scrubbing import scrubber
+from deriva_ml_prefect.values.durations import told_durations
 from deriva_ml_prefect.values.status import ExecutionStatus, check_transition
 
 logger = logging.getLogger(__name__)
@@ -74,10 +75,13 @@ def send_steps(context: Context) -> None:
 def _send_steps(context: Context) -> None:
     journal = journal_of(context)
     door = door_of(context)
-    stored = entry_of(context).catalog_status
+    entry = entry_of(context)
+    stored = entry.catalog_status
     for step in _last_of_each(executions.unsent_steps(journal, context.rid)):
         spelled = door.spell(step.status)
-        if not door.swap_status(stored, step.status, step.detail):
+        # the durations are known when all is there, and go with the word that it is
+        durations = told_durations(entry.facts) if step.status is ExecutionStatus.Uploaded else {}
+        if not door.swap_status(stored, step.status, step.detail, durations):
             _settle(context, step, spelled)
         executions.mark_sent(journal, context.rid, step.number, spelled)
         stored = spelled

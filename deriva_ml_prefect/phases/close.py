@@ -1,4 +1,4 @@
-"""The end: the record of the run, the durations, a last look that everything is there, and status Uploaded."""
+"""The end: the record of the run, a last look that everything is there, and status Uploaded with the durations."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from deriva_ml_prefect.journal.executions import Entry
 from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.context import Context, entry_of, journal_of
-from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.record import write_run_record
 from deriva_ml_prefect.phases.seal import seal_file
 from deriva_ml_prefect.phases.send import UploadOptions, for_own_files
 from deriva_ml_prefect.phases.tidy import forget_staged_bytes
 from deriva_ml_prefect.phases.upload import upload_files
-from deriva_ml_prefect.values.durations import RECORDED, format_duration, measured_seconds, told_seconds
+from deriva_ml_prefect.values.durations import RECORDED, measured_seconds
 from deriva_ml_prefect.values.effects import EffectState
 from deriva_ml_prefect.values.names import MLAsset
 from deriva_ml_prefect.values.run_record import run_record_name
@@ -28,17 +27,13 @@ def close_execution(context: Context, options: UploadOptions = UploadOptions()) 
     """
     journal = journal_of(context)
     entry = entry_of(context)
-    seconds = measured_seconds(entry.facts)
     known = files.read_file(journal, context.rid, f"{MLAsset.execution_metadata}/{run_record_name(context.rid)}")
     if known is None or not _is_of_this_upload(entry, known):
+        seconds = measured_seconds(entry.facts)
         executions.merge_facts(journal, context.rid, {RECORDED: seconds})
         known = write_run_record(context, seconds=seconds)
-    else:
-        seconds = told_seconds(entry.facts)
     if known.status != "uploaded":
         upload_files(context, [seal_file(context, known)], for_own_files(options))
-    if seconds:
-        door_of(context).write_durations({name: format_duration(value) for name, value in seconds.items()})
     check_complete(context)
     advance(context, ExecutionStatus.Uploaded)
     executions.merge_facts(journal, context.rid, {"closed": True})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from deriva_ml_prefect.catalog import dialect, executions
-from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable
+from deriva_ml_prefect.phases.context import Context, catalog_of
 from deriva_ml_prefect.values.records import ExecutionRecord
 from deriva_ml_prefect.values.rid import RID
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -16,14 +16,16 @@ class Door(Protocol):
     def spell(self, status: ExecutionStatus) -> str:
         """The status as this catalog's generation writes it."""
 
-    def swap_status(self, stored: str | None, target: ExecutionStatus, detail: str | None) -> bool:
-        """Write the status if the row still holds `stored`; False when somebody else has changed it."""
+    def swap_status(
+        self, stored: str | None, target: ExecutionStatus, detail: str | None, durations: Mapping[str, str]
+    ) -> bool:
+        """Write the status, and durations that this generation has columns for, if the row still holds `stored`.
+
+        False when somebody else has changed it.
+        """
 
     def read(self) -> ExecutionRecord | None:
         """The row of the execution."""
-
-    def write_durations(self, durations: Mapping[str, str]) -> None:
-        """Fill the duration columns that this generation has."""
 
     def link_datasets(self, versions: Sequence[tuple[RID, RID | None]]) -> None:
         """Say which datasets the execution reads: (dataset RID, version RID)."""
@@ -38,15 +40,14 @@ class CatalogDoor:
     def spell(self, status: ExecutionStatus) -> str:
         return dialect.write_status(catalog_of(self.context).dialect, status)
 
-    def swap_status(self, stored: str | None, target: ExecutionStatus, detail: str | None) -> bool:
-        return executions.swap_status(catalog_of(self.context), self.context.rid, stored, target, detail)
+    def swap_status(
+        self, stored: str | None, target: ExecutionStatus, detail: str | None, durations: Mapping[str, str]
+    ) -> bool:
+        catalog = catalog_of(self.context)
+        return executions.swap_status(catalog, self.context.rid, stored, target, detail, durations=durations)
 
     def read(self) -> ExecutionRecord | None:
         return executions.read_execution(catalog_of(self.context), self.context.rid)
-
-    def write_durations(self, durations: Mapping[str, str]) -> None:
-        check_writable(self.context)
-        executions.write_durations(catalog_of(self.context), self.context.rid, durations)
 
     def link_datasets(self, versions: Sequence[tuple[RID, RID | None]]) -> None:
         executions.link_input_datasets(catalog_of(self.context), self.context.rid, versions)
@@ -58,13 +59,17 @@ class DryDoor:
     def spell(self, status: ExecutionStatus) -> str:
         return status.value
 
-    def swap_status(self, stored: str | None, target: ExecutionStatus, detail: str | None) -> bool:  # noqa: ARG002
+    def swap_status(
+        self,
+        stored: str | None,  # noqa: ARG002
+        target: ExecutionStatus,  # noqa: ARG002
+        detail: str | None,  # noqa: ARG002
+        durations: Mapping[str, str],  # noqa: ARG002
+    ) -> bool:
         return True
 
     def read(self) -> ExecutionRecord | None:
         return None
-
-    def write_durations(self, durations: Mapping[str, str]) -> None: ...
 
     def link_datasets(self, versions: Sequence[tuple[RID, RID | None]]) -> None: ...
 

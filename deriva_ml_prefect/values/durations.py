@@ -26,6 +26,11 @@ def told_seconds(facts: Mapping[str, Any]) -> dict[str, float]:
     return dict(recorded) if recorded else measured_seconds(facts)
 
 
+def told_durations(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The same as the catalog holds them: phase → text."""
+    return {name: format_duration(seconds) for name, seconds in told_seconds(facts).items()}
+
+
 def format_duration(seconds: float) -> str:
     """A duration as deriva-ml writes it: `0.0H 1.0min 2.3456sec`."""
     hours, rest = divmod(seconds, 3600)

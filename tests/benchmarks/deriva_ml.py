@@ -50,9 +50,9 @@ TEN_TIMES = 1 / 10
 FOUR_TIMES = 1 / 4
 A_FIFTH = 1 / 5
 LEAST_REQUESTS = (
-    "an execution that does nothing needs 19 requests, deriva-ml's 66: schema, login, workflow, lease and row; two "
+    "an execution that does nothing needs 18 requests, deriva-ml's 66: schema, login, workflow, lease and row; two "
     "metadata files while it is Created, and the record of the run at its end, each time with rows in three tables; "
-    "four statuses; the durations. A large file adds its chunks."
+    "four statuses. A large file adds its chunks."
 )
 
 

@@ -8,7 +8,7 @@ from deriva_ml_prefect.journal import executions, inputs
 from deriva_ml_prefect.journal.executions import Entry
 from deriva_ml_prefect.journal.store import Journal
 from deriva_ml_prefect.questions.verification.report import Findings
-from deriva_ml_prefect.values.durations import format_duration, told_seconds
+from deriva_ml_prefect.values.durations import told_durations
 from deriva_ml_prefect.values.records import ExecutionRecord
 from deriva_ml_prefect.values.rid import RID
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -44,7 +44,7 @@ def check_execution_row(
     findings.compare(subject, "Workflow", entry.workflow_rid, record.workflow_rid)
     findings.compare(subject, "Description", entry.description or None, record.description or None)
     if entry.status is ExecutionStatus.Uploaded:
-        due = {phase: format_duration(seconds) for phase, seconds in told_seconds(entry.facts).items()}
+        due = told_durations(entry.facts)
         for phase, text in due.items():
             if phase in catalog.dialect.durations or (phase == "execution" and catalog.dialect.single_duration):
                 findings.compare(subject, f"{phase} duration", text, record.durations.get(phase))

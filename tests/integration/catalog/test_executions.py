@@ -127,7 +127,9 @@ def test_status_is_compared_and_swapped(shared: Catalog, execution: str) -> None
     (row,) = get_rows(shared, f"entity/deriva-ml:Execution/RID={execution}")
     assert row["Duration"] == row["Execution_Duration"] == durations["execution"]
     executions.write_detail(shared, execution, "only words")
-    executions.write_durations(shared, execution, {"download": "x", "unknown": "y"})
+    assert executions.swap_status(
+        shared, execution, S.Stopped, S.Stopped, "only words", durations={"download": "x", "unknown": "y"}
+    )
     last = executions.read_execution(shared, execution)
     assert last is not None
     assert last.status_detail == "only words"

@@ -96,7 +96,8 @@ def test_the_whole_life_is_told_in_the_older_words(older: Catalog, execution: st
         assert execution in [r.rid for r in executions.list_executions(older, status=target)]
         stored.append(after.stored_status)
     assert stored == ["Running", "Completed", "Running", "Failed", "Running", "Completed"]
-    executions.write_durations(older, execution, {"execution": "0.0H 0.0min 1.0sec", "upload": "x"})
+    durations = {"execution": "0.0H 0.0min 1.0sec", "upload": "x"}
+    assert executions.swap_status(older, execution, stored[-1], S.Uploaded, "there", durations=durations)
     last = executions.read_execution(older, execution)
     assert last is not None
     assert last.durations == {"execution": "0.0H 0.0min 1.0sec"}

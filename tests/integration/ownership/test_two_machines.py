@@ -21,7 +21,6 @@ from deriva_ml_prefect.journal.store import close_journals, open_journal
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.phases import run
-from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.seal import seal_outputs
 from deriva_ml_prefect.values.status import ExecutionStatus
 
@@ -71,7 +70,6 @@ def writes_of(
         "make a dataset": lambda: exe.create_dataset([], description="late"),
         "add files": lambda: exe.add_files(FileSpec.create_filespecs(folder, "late")),
         "add a part": lambda: exe.add_nested_execution(exe.execution_rid),
-        "write durations": lambda: door_of(exe.context).write_durations({"execution": "late"}),
     }
 
 

@@ -70,9 +70,8 @@ def test_context_is_a_value(tmp_path: Path) -> None:
 def test_dry_door_leads_nowhere(tmp_path: Path) -> None:
     door = door_of(Context("0000", ADDRESS, tmp_path, tmp_path, dry_run=True))
     assert isinstance(door, DryDoor)
-    assert door.swap_status(None, ExecutionStatus.Running, None)
+    assert door.swap_status(None, ExecutionStatus.Running, None, {})
     assert door.read() is None
-    door.write_durations({"execution": "x"})
     door.link_datasets([("1-D", None)])
 
 
