@@ -2,7 +2,8 @@
 
 The lock is a POSIX record lock: a forked child does not inherit it, and it goes with its process, however that ended.
 Such a lock is lost when its process closes any descriptor of the file, and is worth nothing once the file is deleted:
-the file is opened here alone, and `check_not_taken_over` takes the lock again, or finds that another has it.
+the file is opened here alone, and `check_not_taken_over` takes the lock again, or finds that another has it. So it does
+with a folder, or a note of the owner, that somebody deleted.
 
 Between two machines that share a folder such a lock may say nothing. The note of the owner, `owner.json`, tells its
 machine; its time of change is the owner's last sign of life (`touch`), read by the clock of the file server.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import struct
 import sys
@@ -24,10 +26,11 @@ from typing import Any
 
 from deriva_ml_prefect.exceptions import DerivaMLOwnershipError
 from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors
-from deriva_ml_prefect.journal.store import Journal, is_on_network, now, taken_over
+from deriva_ml_prefect.journal.store import Journal, forgotten, is_on_network, now, taken_over
 from deriva_ml_prefect.values.frozen import Frozen
 from deriva_ml_prefect.values.rid import RID
 
+logger = logging.getLogger(__name__)
 LOCK_NAME = "owner.lock"
 NOTE_NAME = "owner.json"
 MISSED = 3
@@ -52,9 +55,10 @@ class Owner(Frozen):
 
 
 class _Held:
-    def __init__(self, descriptor: int, token: str, journal: Journal, rid: RID) -> None:
+    def __init__(self, descriptor: int, note: Mapping[str, Any], journal: Journal, rid: RID) -> None:
         self.descriptor = descriptor
-        self.token = token
+        self.note = note
+        self.token = str(note["token"])
         self.journal = journal
         self.rid = rid
 
@@ -87,26 +91,24 @@ def take(journal: Journal, folder: Path, rid: RID, *, heartbeat: float = 0) -> s
         make_folder(folder)
         descriptor = _open_locked(path, folder, rid)
         token = _new_token()
+        note = {
+            "token": token,
+            "pid": os.getpid(),
+            "host": _host(),
+            "boot": _boot(),
+            "since": now(),
+            "heartbeat": heartbeat,
+        }
         try:
             _refuse_other_machine(folder, rid)
-            _write_note(
-                folder,
-                {
-                    "token": token,
-                    "pid": os.getpid(),
-                    "host": _host(),
-                    "boot": _boot(),
-                    "since": now(),
-                    "heartbeat": heartbeat,
-                },
-            )
+            _write_note(folder, note)
             write_owner(journal, rid, token)
         except BaseException:
             # half taken is not taken: the next attempt begins anew
             os.close(descriptor)
             raise
         journal.owned[rid] = token
-        _held[os.getpid(), path] = _Held(descriptor, token, journal, rid)
+        _held[os.getpid(), path] = _Held(descriptor, note, journal, rid)
         return token
 
 
@@ -231,25 +233,38 @@ def held_token(folder: Path) -> str | None:
 
 @naming_disk_errors()
 def check_not_taken_over(journal: Journal, folder: Path, rid: RID) -> None:
-    """Raise DerivaMLOwnershipError when this process took the execution and another one has done so since."""
+    """Raise DerivaMLOwnershipError when this process took the execution and another one has done so since.
+
+    DerivaMLNotFoundError when its journal is gone. A folder or note that is gone is made again.
+    """
     path = folder.absolute() / LOCK_NAME
     with _held_lock:
         held = _held.get((os.getpid(), path))
         if held is None:
             return
+        gone = not folder.exists()
+        if gone:
+            make_folder(folder)
         locked = _lock_again(held, path)
-    if not locked or read_owner(journal, rid) != held.token:
+    owner = journal.row("select_owner", rid=rid)
+    if locked and owner is None:
+        raise forgotten(rid, journal.path)
+    if not locked or owner is None or owner["owner"] != held.token:
         raise taken_over(rid)
+    if gone:
+        logger.warning(
+            "Execution %s: %s was deleted while it runs, and what lay there with it. The run goes on; files that were "
+            "registered before, and are not on the disk any more, are named by the upload.",
+            *(rid, folder),
+        )
+    if not (folder / NOTE_NAME).exists():
+        _write_note(folder, held.note)
 
 
 def _lock_again(held: _Held, path: Path) -> bool:
     """Whether the lock is this process's, also where it was lost meanwhile; False when another process has it."""
     if not _is_file_at(held.descriptor, path):
-        try:
-            fresh = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except FileNotFoundError:
-            # the whole folder is gone: there is nothing left that another could own
-            return True
+        fresh = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.close(held.descriptor)
         held.descriptor = fresh
     for pause in _PAUSES:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deriva_ml_prefect.exceptions import DerivaMLConfigurationError, DerivaMLOwnershipError
+from deriva_ml_prefect.exceptions import DerivaMLConfigurationError, DerivaMLNotFoundError, DerivaMLOwnershipError
 from deriva_ml_prefect.journal.disk import make_folder
 from deriva_ml_prefect.journal.queries import change_from, schema, sql
 from deriva_ml_prefect.values.rid import RID
@@ -46,6 +46,15 @@ def taken_over(rid: RID) -> DerivaMLOwnershipError:
     return DerivaMLOwnershipError(
         f"Execution {rid} has been taken over by another process; this one writes nothing more of it. "
         f"Look at it with `deriva-ml-prefect show {rid}`."
+    )
+
+
+def forgotten(rid: RID, path: Path) -> DerivaMLNotFoundError:
+    """What an owner is told whose journal is there no more."""
+    return DerivaMLNotFoundError(
+        f"The journal {path} does not know execution {rid} any more: it was deleted or replaced while it ran. Nothing "
+        "more can be recorded of it; what this process registered and did not upload is lost, unless the folder is put "
+        "back. Run it anew."
     )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from deriva_ml_prefect.catalog import executions as catalog_executions
 from deriva_ml_prefect.config.settings import load_settings
-from deriva_ml_prefect.exceptions import DerivaMLOfflineError
+from deriva_ml_prefect.exceptions import DerivaMLOfflineError, DerivaMLOwnershipError
 from deriva_ml_prefect.journal import executions, ownership
 from deriva_ml_prefect.phases.context import Context, catalog_of, journal_of
 from deriva_ml_prefect.values.status import SETTLED
@@ -30,6 +30,8 @@ class _Pulse:
     seconds: float
     due: float
     """Monotonic time of the next sign."""
+    stored: str | None = None
+    """What the catalog's row held at the last sign, if it is to get signs."""
     told: str | None = None
     """The trouble that was logged last, so that it is logged once."""
 
@@ -101,11 +103,11 @@ def _beat_on() -> None:
                 _changed.wait(wait)
                 continue
             pulse.due = time.monotonic() + pulse.seconds
-            trouble, stored = _try_local(pulse.context)
-        if trouble is None and stored is not None:
-            trouble = _try_catalog(pulse.context, stored)
+            trouble = _try_local(pulse)
+        if pulse.stored is not None:
+            trouble = _try_catalog(pulse.context, pulse.stored) or trouble
         if trouble is not None and trouble != pulse.told:
-            logger.warning("Execution %s gives no sign of life: %s", pulse.context.rid, trouble)
+            logger.warning("Execution %s gives no sign of life %s", pulse.context.rid, trouble)
         pulse.told = trouble
 
 
@@ -114,19 +116,26 @@ def _drop_released() -> None:
         del _pulses[folder]
 
 
-def _try_local(context: Context) -> tuple[str | None, str | None]:
-    """What is wrong on this machine, if anything; and what the catalog's row holds, if it is to get a sign."""
+def _try_local(pulse: _Pulse) -> str | None:
+    """Give the sign on this machine, and see what the catalog's row holds; what is wrong, if anything is.
+
+    Where journal or folder are gone, or cannot be read, the catalog is told that the process lives, as before.
+    """
+    context = pulse.context
     try:
         journal = journal_of(context)
         ownership.check_not_taken_over(journal, context.folder, context.rid)
         ownership.touch(context.folder)
         entry = executions.read_execution(journal, context.rid)
+    except DerivaMLOwnershipError as e:
+        pulse.stored = None
+        return f"any more: {type(e).__name__}: {e}"
     # an error in this thread would end the signs of all other executions; it is logged instead
     except Exception as e:  # noqa: BLE001
-        return f"{type(e).__name__}: {e}", None
-    if entry is None or not entry.registered or entry.status in SETTLED:
-        return None, None
-    return None, entry.catalog_status
+        return f"on this machine: {type(e).__name__}: {e}"
+    waits = entry is not None and entry.registered and entry.status not in SETTLED
+    pulse.stored = entry.catalog_status if entry is not None and waits else None
+    return None
 
 
 def _try_catalog(context: Context, stored: str) -> str | None:
@@ -142,8 +151,10 @@ def _try_catalog(context: Context, stored: str) -> str | None:
         return None
     # as in _try_local
     except Exception as e:  # noqa: BLE001
-        return f"{type(e).__name__}: {e}"
+        return f"in the catalog: {type(e).__name__}: {e}"
     if entry is None or entry.catalog_status != stored:
         # the status was advanced by this process meanwhile, which is a sign too
         return None
-    return f"its row in {context.address} is gone, or somebody else has changed its status from {stored}"
+    return (
+        f"in the catalog: its row in {context.address} is gone, or somebody else has changed its status from {stored}"
+    )
