@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import uuid
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLExecutionError
-from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors
-from deriva_ml_prefect.provenance.scrub import Scrubber, make_scrubber, parts_of_name
+from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors, sync
+from deriva_ml_prefect.provenance.scrub import LEAST_KEY, Scrubber, make_scrubber, parts_of_name
 
 KEY_FILE = "scrub.key"
 _shown: set[str] = set()
@@ -26,20 +27,33 @@ def scrubber(home: Path) -> Scrubber:
     try:
         key = path.read_bytes()
     except FileNotFoundError:
-        make_folder(home)
-        fresh = home / f"{KEY_FILE}.{os.getpid()}"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        key = b""
+    if len(key) < LEAST_KEY:
+        key = _make_key(path)
+    return _made(key, tuple(os.environ.items()))
+
+
+def _make_key(path: Path) -> bytes:
+    """The new key, or that of who was first; one that is too short was torn by a loss of power, and none was made with
+    it."""
+    make_folder(path.parent)
+    fresh = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(secrets.token_bytes(32))
+            stream.flush()
+            os.fsync(stream.fileno())
         try:
             # a link fails if another process was first, and then its key is the one
             os.link(fresh, path)
         except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-        key = path.read_bytes()
-    return _made(key, tuple(os.environ.items()))
+            if path.stat().st_size < LEAST_KEY:
+                fresh.replace(path)
+        sync(path.parent)
+        return path.read_bytes()
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=2)

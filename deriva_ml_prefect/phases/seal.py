@@ -1,4 +1,7 @@
-"""Sealing registered files: their bytes are final, so they are hashed, once."""
+"""Sealing registered files: their bytes are final, so they are hashed, once, and on the disk before that is recorded.
+
+Code that has ended does not run again: a loss of power must find what it made.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -14,6 +18,7 @@ from pathlib import Path
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
 from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal import manifest
+from deriva_ml_prefect.journal.disk import sync
 from deriva_ml_prefect.journal.files import Sealed, StagedFile
 from deriva_ml_prefect.phases.context import Context, journal_of
 from deriva_ml_prefect.phases.scrubbing import show_files
@@ -25,6 +30,8 @@ logger = logging.getLogger(__name__)
 SEALS_AT_ONCE = 256
 SEAL_SECONDS = 0.25
 """What was hashed may wait so long to be recorded together: if it is lost, the file is hashed again."""
+SYNCED_AT_ONCE = 8
+"""A disk takes several files together nearly as fast as one."""
 
 
 def seal_file(context: Context, file: StagedFile) -> StagedFile:
@@ -34,6 +41,8 @@ def seal_file(context: Context, file: StagedFile) -> StagedFile:
     """
     with sealing(context, [file.path]) as seal:
         seal(file)
+    if file.key in seal.refused:
+        raise DerivaMLValidationError(seal.refused[file.key])
     sealed = journal_files.read_file(journal_of(context), context.rid, file.key)
     assert sealed is not None
     return sealed
@@ -48,36 +57,42 @@ def seal_outputs(context: Context) -> None:
                 if file.path.exists():
                     seal(file)
             except (DerivaMLValidationError, OSError) as e:
-                # the user's code has ended well, and its end must be recorded; the upload will be refused
-                show_files([file.key])
-                logger.warning("Execution %s: file %s is not ready to be uploaded: %s", context.rid, file.key, e)
+                seal.refused[file.key] = str(e)
+    for key, reason in seal.refused.items():
+        # the user's code has ended well, and its end must be recorded; the upload will be refused
+        show_files([key])
+        logger.warning("Execution %s: file %s is not ready to be uploaded: %s", context.rid, key, reason)
     every = chain.from_iterable(journal_files.pages(journal, context.rid))
     manifest.settle(context.folder, context.rid, every, journal_files.count_files(journal, context.rid))
 
 
 @contextmanager
-def sealing(context: Context, unsealed: Sequence[str | Path]) -> Iterator[Callable[[StagedFile], None]]:
-    """Gives the function that seals a file; all that it did is recorded when the context ends.
+def sealing(context: Context, unsealed: Sequence[str | Path]) -> Iterator[Sealing]:
+    """Gives what seals a file when it is called with it; all that it did is recorded when the context ends.
 
     `unsealed`: paths of those that are to be hashed.
     """
     total = sum(map(_size, unsealed))
     with showing(f"Hashing files of {context.rid}", total=total, items=len(unsealed)) as meter:
-        seals = _Seals(context, meter)
+        seal = Sealing(context, meter)
         try:
-            yield seals.seal
+            yield seal
         finally:
-            seals.store()
+            seal.store()
 
 
-class _Seals:
+class Sealing:
+    """Seals files; raises for one that cannot be sealed."""
+
     def __init__(self, context: Context, meter: Meter) -> None:
         self.context = context
         self.meter = meter
-        self.waiting: list[Sealed] = []
+        self.refused: dict[str, str] = {}
+        """By key, what is wrong with files whose bytes the disk did not take: complete when the context has ended."""
+        self.waiting: dict[Path, Sealed] = {}
         self.stored_at = time.monotonic()
 
-    def seal(self, file: StagedFile) -> None:
+    def __call__(self, file: StagedFile) -> None:
         check_regular(file.path)
         if file.md5 is not None and _identity(file.path) == (file.length, file.modified_ns, file.inode):
             return
@@ -88,18 +103,36 @@ class _Seals:
             )
         facts = hash_file(file.path, progress=self.meter.advance)
         self.meter.advance(0, items=1)
-        self.waiting.append(
-            Sealed(file.key, length=facts.length, md5=facts.md5_hex, modified_ns=facts.mtime_ns, inode=facts.inode)
+        self.waiting[file.path] = Sealed(
+            file.key, length=facts.length, md5=facts.md5_hex, modified_ns=facts.mtime_ns, inode=facts.inode
         )
         if len(self.waiting) >= SEALS_AT_ONCE or time.monotonic() - self.stored_at >= SEAL_SECONDS:
             self.store()
 
     def store(self) -> None:
-        """All that wait, durable on return."""
-        waiting, self.waiting = self.waiting, []
+        """All that wait: the bytes are on the disk, then the record of them."""
+        waiting, self.waiting = self.waiting, {}
         if waiting:
-            journal_files.seal_files(journal_of(self.context), self.context.rid, waiting)
+            folders = {each.parent for path in waiting for each in (path, path.resolve())}
+            with ThreadPoolExecutor(SYNCED_AT_ONCE) as pool:
+                problems = dict(zip(waiting, pool.map(_problem_of_disk, waiting), strict=True))
+            for folder in folders:
+                sync(folder)
+            self.refused |= {waiting[path].key: problem for path, problem in problems.items() if problem}
+            sealed = [seal for path, seal in waiting.items() if not problems[path]]
+            journal_files.seal_files(journal_of(self.context), self.context.rid, sealed)
         self.stored_at = time.monotonic()
+
+
+def _problem_of_disk(path: Path) -> str | None:
+    """Why the bytes of a file are not on the disk; None when they are."""
+    try:
+        sync(path)
+    except OSError as e:
+        return (
+            f"the disk did not take {path}: {e.strerror}. Make room, or see what is wrong with it, and write it again."
+        )
+    return None
 
 
 def check_regular(path: Path) -> None:

@@ -352,6 +352,7 @@ def stage_outputs(context: Context) -> Context:
         for page in journal_files.pages(journal, context.rid, unsent=True):
             reasons |= {file.key: reason for file in page if (reason := _problem(context, file, unknown, seal))}
             _write_names(context, page, names)
+    reasons = seal.refused | reasons
     journal_files.mark_wanting(journal, context.rid, reasons)
     show_files(reasons)
     for key, reason in reasons.items():

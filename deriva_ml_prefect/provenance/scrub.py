@@ -33,6 +33,8 @@ from deriva_ml_prefect.provenance.secret_names import (
 from deriva_ml_prefect.provenance.secret_shapes import SHAPES, looks_random
 
 MARKER = re.compile(r"<secret:hmac:[0-9a-f]{16}>")
+LEAST_KEY = 16
+"""Bytes of a key of the digests, at least."""
 _MIN_KNOWN = 6
 _MAX_DEPTH = 64
 
@@ -290,11 +292,11 @@ def make_scrubber(
 ) -> Scrubber:
     """A scrubber that also knows the values under secret names in `environ`, and those in `secrets`.
 
-    `key` is random and kept by the caller, at least 16 bytes; `secrets` are values the caller has at hand; `shown` are
-    parts of names, which may grow.
+    `key` is random and kept by the caller, at least LEAST_KEY bytes; `secrets` are values the caller has at hand;
+    `shown` are parts of names, which may grow.
     """
-    if len(key) < 16:
-        raise ValueError(f"The key of the digests has {len(key)} bytes; give at least 16 random ones.")
+    if len(key) < LEAST_KEY:
+        raise ValueError(f"The key of the digests has {len(key)} bytes; give at least {LEAST_KEY} random ones.")
     found = {value for name, value in environ.items() if _hidden_by_name(name, value)} | set(secrets)
     forms = {form for value in found for form in _forms(value.strip()) if len(form) >= _MIN_KNOWN}
     return Scrubber(key, tuple(sorted(forms, key=lambda form: (-len(form), form))), shown)

@@ -3,11 +3,13 @@ whose names look like secrets."""
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from deriva_ml_prefect.phases.scrubbing import scrubber, show_files
+from deriva_ml_prefect.phases.scrubbing import KEY_FILE, scrubber, show_files
 
 
 def test_a_secret_that_is_set_later_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,6 +19,27 @@ def test_a_secret_that_is_set_later_is_known(tmp_path: Path, monkeypatch: pytest
     assert before.text("it says correct-horse") == "it says correct-horse"
     monkeypatch.setenv("LAB_PASSWORD", "correct-horse")
     assert "correct-horse" not in scrubber(tmp_path).text("it says correct-horse")
+
+
+def test_a_key_that_a_loss_of_power_has_torn_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / KEY_FILE).write_bytes(b"")
+    made = scrubber(tmp_path)
+    assert scrubber(tmp_path) is made
+    assert len((tmp_path / KEY_FILE).read_bytes()) == 32
+    assert [path.name for path in tmp_path.iterdir()] == [KEY_FILE]
+    assert (tmp_path / KEY_FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_threads_that_ask_first_at_the_same_time_have_one_key(tmp_path: Path) -> None:
+    every = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            for number in range(30):
+                made = [pool.submit(scrubber, tmp_path / str(number)) for _ in range(8)]
+                assert len({one.result(30).key for one in made}) == 1
+    finally:
+        sys.setswitchinterval(every)
 
 
 RANDOM = "Hd5Zx8Qw3Lm9Tr2Vb6Nk1Ys7Gf4Jc0Pa"
