@@ -54,6 +54,10 @@ SLOWEST = 15.0
 _AGAIN_SECONDS = 10.0
 """Pause after a failure that may last."""
 _NOT_SHOWN = "Prefect does not show execution %s as it is: %s"
+_UNFINISHED = (
+    "Prefect had no time within %.0f s to be told how execution %s ended: its page there may stay as it was before. "
+    "The whole of it: deriva-ml-prefect show %s"
+)
 
 
 @contextmanager
@@ -82,6 +86,8 @@ class Watch:
         self._context: Context | None = None
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
+        self._gave_up = False
+        """The server was busy until nobody waited any more."""
         self._reading = threading.Lock()
         self._metrics = MetricsReader()
 
@@ -107,8 +113,11 @@ class Watch:
     def end(self) -> None:
         """Tell what is left to tell. Prefect may be slow or gone: the run's end waits a little, not longer."""
         self._ended.set()
-        if self._thread is not None:
-            self._thread.join(PATIENCE)
+        if self._thread is None or self._context is None:
+            return
+        self._thread.join(PATIENCE)
+        if self._thread.is_alive() or self._gave_up:
+            logger.warning(_UNFINISHED, PATIENCE, self._context.rid, self._context.rid)
 
     def _begin(self, context: Context) -> None:
         if context.dry_run or writer_elsewhere(context) is not None:
@@ -162,6 +171,7 @@ class Watch:
             if give_up is None:
                 self._ended.wait(LOOK_SECONDS if error is None or _is_busy(error) else _AGAIN_SECONDS)
             elif error is None or not _is_busy(error) or time.monotonic() > give_up:
+                self._gave_up = error is not None and _is_busy(error)
                 return
             else:
                 # Prefect's client has waited already, mostly: it does so after each 503, also after its last try

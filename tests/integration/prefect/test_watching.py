@@ -447,6 +447,35 @@ def test_a_server_that_is_busy_for_a_while_is_asked_again(
     assert "does not show execution" not in caplog.text
 
 
+@pytest.mark.parametrize("how", ["says so", "keeps the request"])
+def test_a_server_that_is_busy_at_the_end_leaves_a_page_that_is_not_the_last(
+    ml: DerivaML, prefect_server: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A line says so, once, and names where the whole of it is."""
+    monkeypatch.setattr("deriva_ml_prefect.watching.watch.PATIENCE", 3.0)
+    seen: list[str] = []
+
+    def is_busy(method: str, path: str) -> bool:
+        if "/artifacts" not in path:
+            return False
+        if how == "keeps the request":
+            time.sleep(6)
+        return how == "says so"
+
+    @deriva_execution(catalog=str(ml.address), workflow_type="Training", name=named())
+    def train(execution: Execution) -> None:
+        seen.append(execution.execution_rid)
+
+    with refusing(prefect_server, is_busy, 503) as (url, _), temporary_settings({PREFECT_API_URL: url}):
+        train()
+        told = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING and "page" in r.getMessage()]
+        await_told(seen[0])
+    assert ml.lookup_execution(seen[0]).status is ExecutionStatus.Uploaded
+    assert len(told) == 1, told
+    assert f"execution {seen[0]}" in told[0]
+    assert f"deriva-ml-prefect show {seen[0]}" in told[0]
+
+
 SCRIPT = """
 import sys
 from deriva_ml_prefect import deriva_execution
