@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from deriva_ml_prefect.catalog.connection import Catalog
@@ -156,9 +156,19 @@ def _bodies(
             yield _csv(catalog, ref, batch, defaults, nondefaults), "text/csv"
         return
     check_values(rows)
+    empty = _empty_arrays(catalog, ref, {*defaults, *nondefaults})
     for start in range(0, len(rows), JSON_ROWS):
         batch = rows[start : start + JSON_ROWS]
-        yield encode_json([dict(row) for row in batch]), "application/json"
+        yield encode_json([{**empty, **row} for row in batch]), "application/json"
+
+
+def _empty_arrays(catalog: Catalog, ref: Ref, filled: Set[str]) -> dict[str, None]:
+    """Null for the array columns of a table: where JSON leaves them out, ERMrest writes an array without members."""
+    if ref[0] == "public":
+        # the server's own tables, written to before anybody needs the schema
+        return {}
+    table = catalog.schema.tables[ref]
+    return {name: None for name in table.columns if name not in filled and table.typename(name).endswith("[]")}
 
 
 def insert_with_rid(

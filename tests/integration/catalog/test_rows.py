@@ -82,7 +82,7 @@ def test_texts_come_back_exactly(shared: Catalog, text: str, many: bool) -> None
         "text col": text,
         "number": float(many),
         "flag": None,
-        "list": None if many else [],  # an array that a row of JSON does not name is empty, as the real server has it
+        "list": None,  # said outright: of an array that a row of JSON does not name the server makes an empty one
         "n/a?": None,
     }
     (found,) = (
