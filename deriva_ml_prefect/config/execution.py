@@ -5,7 +5,6 @@ The public class is a Prefect block (`deriva_ml_prefect.blocks`) built on this m
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +17,7 @@ from deriva_ml_prefect.config.spec import Spec
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError, DerivaMLValidationError
 from deriva_ml_prefect.values.columns import check_text
+from deriva_ml_prefect.values.strict_json import read_strictly
 
 
 def current_argv() -> list[str]:
@@ -90,7 +90,7 @@ class ExecutionSpec(Spec):
     def load_configuration(cls, path: str | Path) -> Self:
         """The configuration of a JSON file, such as the `configuration.json` of an execution."""
         try:
-            return cls(**json.loads(Path(path).read_text(encoding="utf-8")))
+            return cls(**read_strictly(Path(path).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as e:
             if isinstance(e, DerivaMLValidationError):
                 raise

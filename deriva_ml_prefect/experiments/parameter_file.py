@@ -6,8 +6,8 @@ nothing in a file is executed or expanded without bound.
 
 from __future__ import annotations
 
-import json
 import re
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
+from deriva_ml_prefect.values.strict_json import read_strictly
 
 LARGEST = 10 << 20
 """Bytes of a file of parameters."""
@@ -41,7 +42,7 @@ def read_parameters(path: Path) -> dict[str, Any]:
         if path.stat().st_size > LARGEST:
             raise _Refused(f"it has more than {LARGEST} bytes")
         text = path.read_text(encoding="utf-8")
-        read = _from_json(text) if path.suffix == ".json" else _from_yaml(text)
+        read = read_strictly(text) if path.suffix == ".json" else _from_yaml(text)
         if not isinstance(read, Mapping) or not all(isinstance(name, str) for name in read):
             raise _Refused("it must be names with their values, e.g. `epochs: 10`")
     except RecursionError as e:
@@ -55,19 +56,6 @@ def _error(path: Path, problem: str) -> DerivaMLConfigurationError:
     return DerivaMLConfigurationError(
         f"The parameters in {path} cannot be used: {' '.join(problem.split())}. Nothing was run; correct the file."
     )
-
-
-def _from_json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_without_twins)
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise _Refused(f"{name!r} is given twice")
-        found[name] = value
-    return found
 
 
 def _from_yaml(text: str) -> Any:
@@ -105,8 +93,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for name in names:
-            if names.count(name) > 1:
+        for name, times in Counter(names).items():
+            if times > 1:
                 raise _Refused(f"{name!r} is given twice")
         return super().construct_mapping(node, deep)
 

@@ -17,7 +17,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
@@ -27,7 +27,14 @@ Check = Callable[[Any], str | None]
 
 _BITS = {"int2": 16, "serial2": 16, "int4": 32, "serial4": 32, "int8": 64, "serial8": 64}
 _LARGEST_FLOAT4 = 3.4028234663852886e38
-_DECIMAL = re.compile(r"[+-]?\d{1,40}")
+_DECIMAL = re.compile(r"[+-]?\d{1,40}", re.ASCII)
+_DATE = r"\d{4}-?\d\d-?\d\d"
+_DAY = re.compile(_DATE, re.ASCII)
+_MOMENT = re.compile(rf"{_DATE}[T ]\d\d:?\d\d(?::?\d\d(?:\.\d{{1,6}}0*)?)?(?:Z|[+-]\d\d(?::?\d\d){{0,2}})?", re.ASCII)
+"""What both Python and PostgreSQL take: no weeks, no hours alone, nothing finer than microseconds."""
+_LARGEST_OFFSET = timedelta(hours=16)
+_DEEPEST = 200
+"""Lists and objects within each other that a JSON value may have."""
 _SHOWN = 60
 
 
@@ -37,6 +44,11 @@ def check_text(text: str, where: str) -> str:
     if problem:
         raise DerivaMLValidationError(f"{where} {problem}. Correct the value; nothing was written.")
     return text
+
+
+def spelled_out(text: str) -> str:
+    """`text` for a place that only tells people something: NUL and lone surrogates, which no catalog holds, escaped."""
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
 def check_value(typename: str, value: Any, where: str) -> None:
@@ -109,6 +121,9 @@ def _wrong_float(largest: float) -> Check:
             return None
         if isinstance(value, bool):
             return "is a truth value: write 0.0 or 1.0 if a number is meant"
+        if isinstance(value, str) and ("_" in value or not value.isascii()):
+            # Python's own spellings
+            return "is no number of this type"
         try:
             number = float(value) if isinstance(value, (int, float, str)) else None
         except (ValueError, OverflowError):
@@ -135,7 +150,7 @@ def _wrong_date(value: Any) -> str | None:
         date.fromisoformat(value)
     except (TypeError, ValueError):
         return "is no date: write YYYY-MM-DD"
-    return None
+    return None if _DAY.fullmatch(value) else "is no date: write YYYY-MM-DD"
 
 
 def _wrong_moment(*, aware: bool) -> Check:
@@ -144,16 +159,22 @@ def _wrong_moment(*, aware: bool) -> Check:
             moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
         except (TypeError, ValueError):
             return "is no time: write ISO 8601, e.g. 2026-01-15T14:30:00+00:00"
+        if isinstance(value, str) and not _MOMENT.fullmatch(value):
+            return "is no time that is kept exactly: write e.g. 2026-01-15T14:30:00.123456+00:00, no finer"
         if aware and moment.tzinfo is None:
             return "does not say its time zone: add an offset, e.g. +00:00, or tzinfo=datetime.UTC"
         if not aware and moment.tzinfo is not None:
             return "has a time zone, which this type does not keep: give the local time, without an offset"
+        if abs(moment.utcoffset() or timedelta()) >= _LARGEST_OFFSET:
+            return "has an offset of 16 hours or more, which no catalog takes"
         return None
 
     return check
 
 
-def _wrong_json(value: Any) -> str | None:
+def _wrong_json(value: Any, depth: int = 0) -> str | None:
+    if depth > _DEEPEST:
+        return f"is nested more than {_DEEPEST} deep"
     if isinstance(value, str):
         return _wrong_text(value)
     if isinstance(value, float) and not math.isfinite(value):
@@ -167,7 +188,7 @@ def _wrong_json(value: Any) -> str | None:
         inner = value
     elif value is not None and not isinstance(value, (bool, int, float)):
         return "is nothing that JSON has"
-    return next((f"holds a value that {problem}" for item in inner if (problem := _wrong_json(item))), None)
+    return next((f"holds a value that {problem}" for item in inner if (problem := _wrong_json(item, depth + 1))), None)
 
 
 def _wrong_list(check_item: Check) -> Check:

@@ -66,11 +66,23 @@ CARRIED: dict[str, tuple[str, Any]] = {
     "False": ("Flag", False),
     "leap day": ("Day", "2024-02-29"),
     "array of commas and quotes": ("Words", ["a,b", 'c"d', "{e}", "f\\g", "", "NULL", " h ", "i\nj", "it's"]),
+    "no array": ("Words", None),
+    "no array of numbers": ("Numbers", None),
     "array with a null": ("Words", ["a", None, "NULL"]),
     "empty array": ("Words", []),
     "array of numbers": ("Numbers", [2**63 - 1, -(2**63), 0]),
+    "nested JSON": ("Facts", {"a": [[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]}),
+    "large whole number in JSON": ("Facts", {"a": 2**70}),
     "JSON": ("Facts", {"a": ["b,c", 'd"e', "", None, True, {"f": "NULL"}]}),
 }
+
+
+def _nested(depth: int) -> Any:
+    found: Any = 1
+    for _ in range(depth):
+        found = [found]
+    return found
+
 
 REFUSED: dict[str, tuple[str, Any]] = {
     "NaN": ("Real", math.nan),
@@ -98,6 +110,14 @@ REFUSED: dict[str, tuple[str, Any]] = {
     "naive time as text": ("Time", "2026-01-15T14:30:00"),
     "aware datetime where there is no zone": ("Local", datetime(2026, 1, 15, 14, 30, tzinfo=UTC)),
     "no date": ("Day", "2026-02-30"),
+    "date by its week": ("Day", "2024-W09-4"),
+    "time by its week": ("Time", "2026-W03-4T14:30:00+00:00"),
+    "nanoseconds": ("Time", "2026-01-15T14:30:00.123456789+00:00"),
+    "hour alone": ("Time", "2026-01-15T14+00:00"),
+    "offset of a day": ("Time", "2026-01-15T14:30:00+23:59"),
+    "digits of another script": ("Large", "\u0663"),
+    "nested without end": ("Facts", _nested(100_000)),
+    "nested too deep": ("Facts", {"a": _nested(201)}),
     "NUL": ("Text", "a\0b"),
     "NUL in JSON": ("Facts", {"a": "b\0"}),
     "lone surrogate": ("Text", "a\ud800b"),
@@ -141,6 +161,7 @@ def test_value_is_read_back_equal(
     for found in (stored, getattr(feature, column)):
         assert found == value
         assert type(found) is type(value)
+    assert ml.verify_execution(exe.execution_rid).differences == ()
 
 
 @pytest.mark.usefixtures("tables")
@@ -157,6 +178,15 @@ def test_value_is_refused(
         registered.set_metadata(column, value)
     with refused(DerivaMLValidationError):
         exe.add_features([record(Subject=subjects[0], Text="fine"), record(Subject=subjects[1], **{column: value})])
+
+
+@pytest.mark.usefixtures("tables")
+@pytest.mark.parametrize("value", ["1_0", "\u0663", "0x10", "ten", b"10"])
+def test_text_that_is_a_number_to_python_alone_is_refused(value: Any, begin: Begin, refused: Refused) -> None:
+    exe = begin()
+    for column in ("Real", "Large", "Small"):
+        with refused(DerivaMLValidationError):
+            exe.asset_file_path("Odd", "odd.txt", metadata={column: value})
 
 
 @pytest.mark.usefixtures("tables")

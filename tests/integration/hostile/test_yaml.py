@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
 from deriva_ml_prefect.experiments.parameter_file import read_parameters
 
@@ -110,6 +112,34 @@ def test_json_is_refused(content: bytes, problem: str, tmp_path: Path) -> None:
     with pytest.raises(DerivaMLConfigurationError) as raised:
         read_parameters(path)
     assert problem in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b'{"description": "a", "description": "b"}', "'description' is given twice"),
+        (b'{"config_choices": {"model": "a", "model": "b"}}', "'model' is given twice"),
+        (b"[1]", "must be a mapping"),
+        (b'{"description": ', "Expecting value"),
+        (b'{"description": "\xff"}', "utf-8"),
+        (b'{"datasets": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deep"),
+    ],
+    ids=["twice", "twice, deeper", "list", "torn", "no UTF-8", "nested"],
+)
+def test_file_of_a_configuration_is_refused(content: bytes, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "configuration.json"
+    path.write_bytes(content)
+    with pytest.raises(DerivaMLConfigurationError) as raised:
+        ExecutionSpec.load_configuration(path)
+    assert problem in str(raised.value)
+
+
+def test_many_names_are_read_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text("".join(f"n{number}: {number}\n" for number in range(40_000)))
+    began = time.monotonic()
+    assert len(read_parameters(path)) == 40_000
+    assert time.monotonic() - began < 30
 
 
 def test_file_that_is_not_there_and_one_that_is_too_large(tmp_path: Path) -> None:
