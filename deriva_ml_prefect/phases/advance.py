@@ -19,6 +19,7 @@ from deriva_ml_prefect.phases.context import Context, check_writable, entry_of, 
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.heartbeat import hold
 from deriva_ml_prefect.phases.scrubbing import scrubber
+from deriva_ml_prefect.values.columns import spelled_out
 from deriva_ml_prefect.values.durations import told_durations
 from deriva_ml_prefect.values.status import ExecutionStatus, check_transition
 
@@ -39,7 +40,8 @@ def advance(context: Context, target: ExecutionStatus, detail: str | None = None
     Raises InvalidTransitionError, DerivaMLOwnershipError (somebody else wrote the status), DerivaMLOfflineError.
     """
     check_writable(context)
-    text = scrubber(context.home).text(detail) if detail else None
+    # an error may name a file whose name is no text; what it says must not keep the status from being written
+    text = spelled_out(scrubber(context.home).text(detail)) if detail else None
     if text is not None and len(text) > MAX_DETAIL:
         text = text[: MAX_DETAIL - 1] + "…"
     _record(context, target, text)

@@ -14,6 +14,7 @@ from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLExecutionError
 from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors, sync
 from deriva_ml_prefect.provenance.scrub import LEAST_KEY, Scrubber, make_scrubber, parts_of_name
+from deriva_ml_prefect.values.columns import spelled_out
 
 KEY_FILE = "scrub.key"
 _shown: set[str] = set()
@@ -85,19 +86,19 @@ def clean_value(name: str, text: str) -> str:
 def clean_error(error: BaseException, *, _seen: frozenset[int] = frozenset()) -> BaseException:
     """The error without secrets in its text, for whoever keeps texts of errors: the same one, where that can be done.
 
-    The texts in its arguments are changed, and those of its causes. An error that makes its text of something else is
-    replaced by a DerivaMLExecutionError that names its type.
+    What no store can keep, such as the bytes of a file name that is no text, is escaped: the end of a flow run could
+    not be told otherwise. The texts in its arguments are changed, and those of its causes. An error that makes its text
+    of something else is replaced by a DerivaMLExecutionError that names its type.
     """
     if id(error) in _seen:
         return error
-    clean = scrubber(load_settings().home)
-    if clean.text(str(error)) != str(error):
-        error.args = tuple(clean.text(item) if isinstance(item, str) else item for item in error.args)
+    if _clean(str(error)) != str(error):
+        error.args = tuple(_clean(item) if isinstance(item, str) else item for item in error.args)
     if isinstance(error, SystemExit) and isinstance(error.code, str):
-        error.code = clean.text(error.code)
+        error.code = _clean(error.code)
     notes = getattr(error, "__notes__", None)
     if notes:
-        error.__notes__ = [clean.text(note) if isinstance(note, str) else note for note in notes]
+        error.__notes__ = [_clean(note) if isinstance(note, str) else note for note in notes]
     seen = _seen | {id(error)}
     if error.__cause__ is not None:
         error.__cause__ = clean_error(error.__cause__, _seen=seen)
@@ -107,10 +108,14 @@ def clean_error(error: BaseException, *, _seen: frozenset[int] = frozenset()) ->
         for inner in error.exceptions:
             clean_error(inner, _seen=seen)
     told = str(error)
-    if clean.text(told) == told or not isinstance(error, Exception):
+    if _clean(told) == told or not isinstance(error, Exception):
         return error
-    replaced = DerivaMLExecutionError(f"{type(error).__name__}: {clean.text(told)}")
+    replaced = DerivaMLExecutionError(f"{type(error).__name__}: {_clean(told)}")
     return replaced.with_traceback(error.__traceback__)
+
+
+def _clean(text: str) -> str:
+    return spelled_out(scrubber(load_settings().home).text(text))
 
 
 def scrub_logs(*loggers: str) -> None:
@@ -122,14 +127,16 @@ def scrub_logs(*loggers: str) -> None:
 
 
 class LogScrubber(logging.Filter):
-    """Takes secrets out of a log record, its traceback included, before a handler keeps it."""
+    """Takes secrets out of a log record, its traceback included, before a handler keeps it.
+
+    What no store can keep is escaped: Prefect would lose the lines that it sends together with such a one.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        clean = scrubber(load_settings().home)
         told = record.getMessage()
-        record.msg, record.args = clean.text(told), None
+        record.msg, record.args = _clean(told), None
         if record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         if record.exc_text:
-            record.exc_text, record.exc_info = clean.text(record.exc_text), None
+            record.exc_text, record.exc_info = _clean(record.exc_text), None
         return True
