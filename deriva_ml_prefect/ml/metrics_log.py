@@ -40,7 +40,11 @@ def log_metrics(path: Path, values: Mapping[str, Any], step: int | None = None) 
     that is not finite is written as null, with a key `<name>_note` that says which it was; a text without its secrets.
     Safe between threads, and between processes that write to one file.
     """
-    line = json.dumps(_record(values, step), separators=(",", ":")) + "\n"
+    try:
+        line = json.dumps(_record(values, step), separators=(",", ":")) + "\n"
+    except ValueError as e:
+        # a whole number of thousands of digits
+        raise DerivaMLValidationError(f"Metrics cannot be written: {e}. Give smaller numbers, or texts.") from None
     name = os.fspath(path)
     log = _logs.get(name)
     if log is None or log.pid != os.getpid():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +108,8 @@ def _read_all(catalog: Catalog, files: list[AssetRecord]) -> tuple[dict[RID, lis
         def read(asset: AssetRecord) -> list[dict[str, Any]]:
             path = Path(folder) / asset.rid
             download_object(catalog, asset.url, path, md5_hex=asset.md5, length=asset.length, durable=False)
-            return parse_metrics(asset.filename or "", path.read_text(encoding="utf-8"))
+            # line ends within quotes are part of a value; spreadsheets begin their files with a mark
+            return parse_metrics(asset.filename or "", path.read_bytes().decode("utf-8-sig"))
 
         outcomes = run_parallel(files, read, overloads=lambda: catalog.client.overloads)
     contents = {outcome.job.rid: outcome.result for outcome in outcomes if outcome.result is not None}
@@ -121,7 +124,7 @@ def _parse_lines(text: str) -> list[dict[str, Any]]:
             continue
         try:
             record = json.loads(line)
-        except ValueError as e:
+        except (ValueError, RecursionError) as e:
             raise DerivaMLDataError(f"line {number} is no JSON ({e}).") from None
         if not isinstance(record, dict):
             raise DerivaMLDataError(f"line {number} is {type(record).__name__} and no object.")
@@ -132,7 +135,7 @@ def _parse_lines(text: str) -> list[dict[str, Any]]:
 def _parse_json(text: str) -> list[dict[str, Any]]:
     try:
         content = json.loads(text)
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise DerivaMLDataError(f"it is no JSON ({e}).") from None
     records = content if isinstance(content, list) else [content]
     if not all(isinstance(record, dict) for record in records):
@@ -141,9 +144,11 @@ def _parse_json(text: str) -> list[dict[str, Any]]:
 
 
 def _parse_csv(text: str) -> list[dict[str, Any]]:
-    lines = csv.reader(text.splitlines(), strict=True)
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = next(lines, [])
+        if twins := sorted({name for name in header if header.count(name) > 1}):
+            raise DerivaMLDataError(f"it has more than one column {', '.join(map(repr, twins))}.")
         records = []
         for values in lines:
             if len(values) != len(header):
@@ -158,9 +163,13 @@ def _number(text: str) -> Any:
     """A cell as a number where it is one; an empty one is None."""
     if not text:
         return None
+    if "_" in text or not text.isascii():
+        # 1_000 is a number to Python alone
+        return text
     for kind in (int, float):
         try:
-            return kind(text)
+            number = kind(text)
         except ValueError:
             continue
+        return text if number in (math.inf, -math.inf) and "inf" not in text.lower() else number
     return text

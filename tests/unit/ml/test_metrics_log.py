@@ -169,3 +169,9 @@ def test_cheap(tmp_path: Path) -> None:
     # the aim is 50 µs; this machine may be busy with other things
     assert statistics.median(spent) < 250e-6
     assert len(lines(path)) == 2000
+
+
+def test_number_that_has_too_many_digits_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DerivaMLValidationError, match="cannot be written"):
+        log_metrics(tmp_path / "m.jsonl", {"a": 10**5000})
+    assert not (tmp_path / "m.jsonl").exists()
