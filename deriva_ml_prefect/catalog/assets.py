@@ -30,8 +30,10 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLNotFoundError,
     DerivaMLSchemaError,
     DerivaMLTableTypeError,
+    NoAssociationException,
 )
 from deriva_ml_prefect.values.names import ASSET_COLUMNS, SYSTEM_COLUMNS, AssetRole, MLVocab
+from deriva_ml_prefect.values.objects import check_table_name
 from deriva_ml_prefect.values.records import AssetRecord, AssetTable
 from deriva_ml_prefect.values.rid import RID, check_rid
 
@@ -40,6 +42,31 @@ def asset_table(catalog: Catalog, name: str | tuple[str, str]) -> AssetTable:
     """The asset table of that name with its two associations; DerivaMLTableTypeError if it is of another kind."""
     table = find_table(catalog, name)
     return catalog.remember(("asset", table.ref), lambda: _describe(catalog, table))
+
+
+def check_found_by_name(catalog: Catalog, table: AssetTable) -> None:
+    """DerivaMLSchemaError for a table whose bare name, by which an execution keeps its files, means another one."""
+    found = find_table(catalog, table.name)
+    if found.ref != (table.schema, table.name):
+        raise DerivaMLSchemaError(
+            f"Files of an execution cannot go to {table.schema}:{table.name}, because {found.qualified} has the same "
+            "name and would get them. Rename one of the tables, or name the other schema with domain_schemas=."
+        )
+
+
+def linked_asset_tables(catalog: Catalog) -> list[AssetTable]:
+    """Every asset table whose rows executions can have read or made.
+
+    Other tables of the catalog may look like one, e.g. those that were there before DerivaML: they are left aside.
+    """
+    found = []
+    for table in sorted(catalog.schema.tables.values(), key=lambda table: table.qualified):
+        if is_asset(table):
+            try:
+                found.append(asset_table(catalog, table.ref))
+            except NoAssociationException:
+                continue
+    return found
 
 
 def is_asset_table(catalog: Catalog, name: str | tuple[str, str]) -> bool:
@@ -62,6 +89,7 @@ def create_asset_table(
     `column_defs` and `fkeys` are ERMrest's documents; `documents.column` makes the former. Each referenced table gives
     a column that must be filled.
     """
+    check_table_name(name)
     home = schema or default_schema(catalog)
     targets = [target_of(catalog, referenced) for referenced in referenced_tables]
     own = Target(home, name, "RID")
@@ -294,7 +322,7 @@ def _execution_link(catalog: Catalog, table: Table) -> tuple[Association, str]:
     if len(found) == 1:
         return found[0]
     names = ", ".join(link.table.qualified for link, _ in found) or "none"
-    raise DerivaMLSchemaError(
+    raise (DerivaMLSchemaError if found else NoAssociationException)(
         f"Asset table {table.qualified} needs one association with {execution.qualified} that has a role, and there "
         f"is {names}. Make asset tables with create_asset."
     )

@@ -94,6 +94,12 @@ _VARIABLES = (
 def _read(given: tuple[str | None, ...]) -> Settings:
     env = {name: text for name, text in zip(_VARIABLES, given, strict=True) if text is not None}
     home = env.get("DERIVA_ML_HOME") or str(Path.home() / ".deriva-ml-prefect")
+    try:
+        home.encode()
+    except UnicodeEncodeError:
+        raise DerivaMLConfigurationError(
+            f"The home folder {home!r} is not valid Unicode, so no journal can name it. Set DERIVA_ML_HOME to another."
+        ) from None
     return Settings(
         home=Path(home).expanduser().absolute(),
         hostname=env.get("DERIVA_ML_HOST") or None,

@@ -154,7 +154,7 @@ class Execution(KnowsAbsent):
         spec = AssetSpec(rid=asset_rid, cache=use_cache)
         catalog = catalog_of(self.context)
         record = assets.read_asset(catalog, spec.rid)
-        folder = Path(dest_dir) if dest_dir else self.context.folder / "inputs" / record.asset_table / record.rid
+        folder = Path(dest_dir) if dest_dir else download.input_folder(self.context, record)
         path = download.fetch_asset(self.context, record, folder, cache=spec.cache, given=dest_dir is not None)
         if update_catalog and not self.context.dry_run:
             table = assets.asset_table(catalog, record.asset_table)

@@ -100,12 +100,17 @@ def _fetch_assets(context: Context, specs: list[AssetSpec]) -> None:
     linked: dict[str, list[str]] = {}
     for spec in specs:
         record = assets.read_asset(catalog, spec.rid)
-        fetch_asset(context, record, context.folder / "inputs" / record.asset_table / record.rid, cache=spec.cache)
+        fetch_asset(context, record, input_folder(context, record), cache=spec.cache)
         linked.setdefault(record.asset_table, []).append(record.rid)
     if context.dry_run:
         return
     for table, rids in linked.items():
         assets.link_assets(catalog, assets.asset_table(catalog, table), context.rid, rids, AssetRole.input)
+
+
+def input_folder(context: Context, record: AssetRecord) -> Path:
+    """Where an asset is put unless another folder is named: its table may have any name, also one that leads away."""
+    return context.folder / "inputs" / safe_name(record.asset_table) / record.rid
 
 
 @naming_disk_errors()

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from deriva_ml_prefect.bags.layout import safe_name
 from deriva_ml_prefect.catalog import assets, vocabulary
 from deriva_ml_prefect.exceptions import (
     DerivaMLException,
@@ -33,7 +34,7 @@ from deriva_ml_prefect.phases.seal import check_regular, sealing
 from deriva_ml_prefect.transfer.hashing import copy_and_hash
 from deriva_ml_prefect.values.columns import check_of, check_text, check_value
 from deriva_ml_prefect.values.names import MLVocab
-from deriva_ml_prefect.values.objects import check_filename
+from deriva_ml_prefect.values.objects import check_filename, check_table_name
 from deriva_ml_prefect.values.records import AssetTable, FeatureDefinition
 from deriva_ml_prefect.values.rid import check_rid
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -65,7 +66,9 @@ def register_file(context: Context, request: Registration) -> StagedFile:
     """Register one output, durable on return. The three modes are those of the chapter: new, symlink, copy."""
     _check_open(context)
     table = assets.asset_table(catalog_of(context), request.asset_table)
-    metadata = {name: _plain(value) for name, value in request.metadata.items()}
+    check_table_name(table.name)
+    assets.check_found_by_name(catalog_of(context), table)
+    metadata = _plain(request.metadata)
     _check_metadata(table, metadata)
     _check_words(request.description, request.asset_types or ())
     _check_types(context, request.asset_types or ())
@@ -78,7 +81,7 @@ def register_file(context: Context, request: Registration) -> StagedFile:
         )
     if exists:
         check_regular(source)
-    target = context.staged / table.name / name
+    target = _folder_of(context, table) / name
     make_folder(target.parent)
     file = StagedFile(
         key=f"{table.name}/{name}",
@@ -108,6 +111,11 @@ def register_file(context: Context, request: Registration) -> StagedFile:
     return stored
 
 
+def _folder_of(context: Context, table: AssetTable) -> Path:
+    """Where files of the table are staged; a catalog lets tables have names that lead out of a folder."""
+    return context.staged / safe_name(table.name)
+
+
 def _exists(path: Path) -> bool:
     try:
         path.stat()
@@ -115,6 +123,13 @@ def _exists(path: Path) -> bool:
         return False
     except (OSError, ValueError) as e:
         raise DerivaMLValidationError(f"{str(path)[:200]!r} cannot be read: {e}. Give another path.") from e
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise DerivaMLValidationError(
+            f"{str(path.absolute())[:200]!r} is not valid Unicode, so it cannot be recorded where the file is from. "
+            "Rename the folder or the file, or move it."
+        ) from None
     return True
 
 
@@ -159,12 +174,23 @@ _SCALARS = frozenset({str, int, float, bool})
 
 def _plain(value: Any) -> Any:
     """A metadata value as JSON has it; paths and enumeration members become text."""
+    try:
+        return _plainly(value)
+    except RecursionError:
+        raise DerivaMLValidationError("A value is nested too deep to be stored. Nothing was written.") from None
+
+
+def _plainly(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_plainly(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plainly(item) for key, item in value.items()}
+    if isinstance(value, (bytes, bytearray)):
+        raise DerivaMLValidationError(
+            f"{value[:20]!r} is bytes, which no column holds. Decode it; nothing was written."
+        )
     return str(value)
 
 
@@ -225,7 +251,7 @@ def describe_file(
         raise DerivaMLValidationError(f"Execution {context.rid} has no registered file {key}.")
     if file.status == "uploaded":
         raise DerivaMLReadOnlyError(f"File {key} is in the catalog already; change its row there.")
-    plain = {name: _plain(value) for name, value in metadata.items()} if metadata is not None else dict(file.metadata)
+    plain = _plain(metadata) if metadata is not None else dict(file.metadata)
     _check_metadata(assets.asset_table(catalog_of(context), file.asset_table), plain)
     _check_words(description or "", asset_types or ())
     _check_types(context, asset_types or ())
@@ -439,7 +465,7 @@ def write_output(context: Context, request: Registration, content: bytes) -> Sta
     The bytes are there before the journal knows of them: a process that dies in between leaves nothing to wait for.
     """
     _check_open(context)
-    folder = context.staged / assets.asset_table(catalog_of(context), request.asset_table).name
+    folder = _folder_of(context, assets.asset_table(catalog_of(context), request.asset_table))
     make_folder(folder)
     path = folder / check_filename(request.rename_file or request.file_name)
     temporary = path.with_name(f".{path.name}.tmp")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deriva_ml_prefect.catalog import assets, datasets, executions, schema
+from deriva_ml_prefect.catalog import assets, datasets, executions
 from deriva_ml_prefect.catalog.connection import Catalog
 from deriva_ml_prefect.values.names import MLAsset
 from deriva_ml_prefect.values.records import AssetRecord
@@ -32,10 +32,8 @@ def input_datasets(catalog: Catalog, rid: RID) -> tuple[InputDataset, ...]:
 
 def execution_assets(catalog: Catalog, rid: RID, role: str | None = None) -> tuple[AssetRecord, ...]:
     """The assets that an execution read or made, those of one role if given; metadata files come last."""
-    tables = [
-        table for table in catalog.schema.tables.values() if schema.is_asset(table) and table.schema != schema.WWW
-    ]
+    tables = assets.linked_asset_tables(catalog)
     found: list[AssetRecord] = []
     for table in sorted(tables, key=lambda table: (table.name == MLAsset.execution_metadata, table.name)):
-        found += assets.list_assets(catalog, assets.asset_table(catalog, table.ref), execution_rid=rid, role=role)
+        found += assets.list_assets(catalog, table, execution_rid=rid, role=role)
     return tuple(found)

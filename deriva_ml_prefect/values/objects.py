@@ -38,6 +38,16 @@ def check_filename(name: str) -> str:
     return name
 
 
+def check_table_name(name: str) -> str:
+    """`name` itself, unless no folder of the object store can have it: then DerivaMLValidationError."""
+    if name in (".", ".."):
+        raise DerivaMLValidationError(
+            f"Asset table {name!r} has a folder's own name, so its files can have no place in the object store. Use a "
+            "table of another name."
+        )
+    return name
+
+
 def object_path(asset_table: str, md5_hex: str, filename: str) -> str:
     """Path of an asset's object below `/hatrac`, percent-encoded: `/hatrac/<Table>/<md5>.<file name>`."""
     return f"/hatrac/{quote(asset_table, safe='')}/{md5_hex}.{quote(filename, safe='')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deriva_ml_prefect.catalog import assets, schema
+from deriva_ml_prefect.catalog import assets
 from deriva_ml_prefect.catalog.connection import Catalog
 from deriva_ml_prefect.catalog.rows import Row, iterate_rows, rows_where_any
 from deriva_ml_prefect.catalog.urls import equals, table_name
@@ -27,7 +27,11 @@ def check_asset_links(catalog: Catalog, journal: Journal, entry: Entry, findings
     """
     made = _made(journal, entry.rid)
     read = _read(journal, entry)
-    for table in asset_tables(catalog):
+    tables = assets.linked_asset_tables(catalog)
+    for lost in sorted({*made, *read} - {table.name for table in tables}):
+        # it was linked, so it must be now: this says what it lacks
+        assets.asset_table(catalog, lost)
+    for table in tables:
         wanted = made.get(table.name, set())
         needed, allowed = read.get(table.name, (set(), set()))
         has = {
@@ -96,12 +100,6 @@ def _rid_of(item: Any) -> RID:
     return str(item["rid"] if isinstance(item, Mapping) else item)
 
 
-def asset_tables(catalog: Catalog) -> list[AssetTable]:
-    """Every asset table of the catalog."""
-    tables = [t for t in catalog.schema.tables.values() if schema.is_asset(t) and t.schema != schema.WWW]
-    return [assets.asset_table(catalog, table.ref) for table in sorted(tables, key=lambda table: table.qualified)]
-
-
 def _links(catalog: Catalog, table: AssetTable, rid: RID) -> Iterator[list[Row]]:
     path = (
         f"{table_name(table.execution_schema, table.execution_table)}/{equals(table.execution_execution_column, rid)}"
@@ -114,7 +112,7 @@ def objects_made(catalog: Catalog, rid: RID, findings: Findings) -> Iterator[tup
 
     Files that are not in the object store (they were told of, and stay where they are) are only counted.
     """
-    for table in asset_tables(catalog):
+    for table in assets.linked_asset_tables(catalog):
         for page in _links(catalog, table, rid):
             rids = [link[table.execution_asset_column] for link in page if link[table.role_column] == AssetRole.output]
             findings.checked["links to assets"] += len(rids)

@@ -7,8 +7,10 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from deriva.core.ermrest_model import Schema, Table
 
-from deriva_ml_prefect.exceptions import DerivaMLValidationError
+from deriva_ml_prefect.exceptions import DerivaMLSchemaError, DerivaMLValidationError, NoAssociationException
+from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from tests.integration.hostile.conftest import Begin, Made, Refused, files_below
 
 CARRIED = {
@@ -114,6 +116,77 @@ def test_existing_file_of_an_undecodable_name(begin: Begin, refused: Refused, so
     exe = begin()
     with refused(DerivaMLValidationError, "not valid Unicode"):
         exe.asset_file_path("Image", os.fsdecode(path))
+
+
+@pytest.mark.parametrize("copy_file", [False, True], ids=["linked", "copied"])
+def test_existing_file_in_a_folder_of_an_undecodable_name(
+    copy_file: bool, begin: Begin, refused: Refused, sources: Path
+) -> None:
+    folder = Path(os.fsdecode(os.fsencode(sources) + b"/a\xffb"))
+    folder.mkdir()
+    (folder / "fine.txt").write_bytes(b"x")
+    exe = begin()
+    with refused(DerivaMLValidationError, "not valid Unicode"):
+        exe.asset_file_path("Image", folder / "fine.txt", copy_file=copy_file)
+
+
+@pytest.mark.parametrize(
+    "name", ["../escaped", "/tmp/deriva-ml-hostile-table", "a/b", "...", "x\ny", "C:\\x", "%2E%2E"]
+)
+def test_table_of_a_name_that_leads_away(
+    name: str, ml: DerivaML, begin: Begin, made: Made, tmp_path: Path, sources: Path
+) -> None:
+    """ERMrest lets a table have any name: what is staged and downloaded stays in the folder of the execution."""
+    if name not in ml.model.schemas["lab"].tables:
+        ml.create_asset(name)
+    there = files_below(sources.parent)
+    with begin() as exe:
+        path = exe.asset_file_path(name, "x.txt")
+        path.write_bytes(name.encode())
+        assert path.resolve().parent.parent == exe.context.staged.resolve()
+    exe.upload_execution_outputs(retry_delay=0)
+    asset, stored = made(exe)["x.txt"]
+    assert (asset.asset_table, stored) == (name, name.encode())
+    with begin(assets=[asset.rid]) as reader:
+        copies = [reader.download_asset(asset.rid), *(reader.context.folder / "inputs").rglob("x.txt")]
+        for copy in copies:
+            assert copy.read_bytes() == name.encode()
+            assert copy.resolve().parent.parent.parent == (reader.context.folder / "inputs").resolve()
+    assert files_below(sources.parent) == there
+    assert not Path("/tmp/deriva-ml-hostile-table").exists()
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_table_of_a_name_that_no_folder_can_have(name: str, ml: DerivaML, begin: Begin, refused: Refused) -> None:
+    """It is not made; one that another client has made takes no files, and is in nobody's way."""
+    with refused(DerivaMLValidationError, "folder's own name"):
+        ml.create_asset(name)
+    schema = ml.model.schemas["lab"]
+    if name not in schema.tables:
+        columns = [column.prejson() for column in schema.tables["Image"].columns if column.name[:1] != "R"]
+        schema.create_table(Table.define(name, columns))
+    ml.refresh_schema()
+    with begin() as exe:
+        exe.asset_file_path("Image", "honest.txt").write_bytes(exe.execution_rid.encode())
+        with refused((DerivaMLValidationError, NoAssociationException)):
+            exe.asset_file_path(name, "x.txt")
+    exe.upload_execution_outputs(retry_delay=0)
+    assert "honest.txt" in [asset.filename for asset in exe.ml.lookup_execution(exe.execution_rid).output_assets]
+    assert ml.verify_execution(exe.execution_rid).same
+
+
+def test_tables_of_one_name_in_two_schemas(ml: DerivaML, begin: Begin, refused: Refused) -> None:
+    """Files are kept by the bare name of their table: one would get the files of the other."""
+    if "twin" not in ml.model.schemas:
+        ml.model.create_schema(Schema.define("twin"))
+        ml.refresh_schema()
+        ml.create_asset("Mask", schema="twin")
+    exe = begin()
+    exe.asset_file_path("lab:Mask", "x.txt").write_bytes(b"lab")
+    with refused(DerivaMLSchemaError, "lab:Mask has the same name"):
+        exe.asset_file_path("twin:Mask", "x.txt")
+    with refused(DerivaMLSchemaError, "lab:Mask has the same name"):
+        exe.asset_file_path("twin:Mask", "y.txt")
 
 
 def test_path_of_an_existing_file_gives_its_last_part(begin: Begin, made: Made, sources: Path) -> None:
