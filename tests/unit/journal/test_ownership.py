@@ -304,8 +304,12 @@ def test_disk_that_does_not_take_the_lock_file_has_a_name(
 ) -> None:
     """Found by the campaign as kill-sent@20+EIO-open@3."""
 
-    def broken(path: Path, *_: object) -> int:
-        raise OSError(errno.EIO, "Input/output error", str(path))
+    opened = os.open
+
+    def broken(path: Path, *rest: Any) -> int:
+        if path.name == ownership.LOCK_NAME:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return opened(path, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", broken)
