@@ -21,6 +21,7 @@ from deriva_ml_prefect.ml.current import current_execution
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.outage.code_call import code_run_name
 from deriva_ml_prefect.own_process import OwnProcess
+from deriva_ml_prefect.phases.send import CHUNK_SIZE, UploadOptions
 from deriva_ml_prefect.provenance.caller import code_file
 from deriva_ml_prefect.values.address import Address
 
@@ -45,6 +46,8 @@ def deriva_execution(
     workflow_name: str | None = None,
     ml_class: type[DerivaML] = DerivaML,
     own_process: OwnProcess | bool = False,
+    upload_timeout: float = 600,
+    upload_chunk_size: int = CHUNK_SIZE,
     **flow_options: Any,
 ) -> Callable[[Callable[..., R] | Flow[..., R]], Flow[..., R]]: ...
 
@@ -58,6 +61,8 @@ def deriva_execution(
     workflow_name: str | None = None,
     ml_class: type[DerivaML] = DerivaML,
     own_process: OwnProcess | bool = False,
+    upload_timeout: float = 600,
+    upload_chunk_size: int = CHUNK_SIZE,
     **flow_options: Any,
 ) -> Any:
     """Make a flow of a function, each run of which is an execution; with and without arguments.
@@ -65,8 +70,9 @@ def deriva_execution(
     `catalog`: `HOST/CATALOG`, the name of a saved DERIVA Catalog block, or empty for `DERIVA_ML_HOST` and
     `DERIVA_ML_CATALOG`; looked up when a run starts. `workflow_type` are terms of Workflow_Type. Other keywords are
     options of Prefect's `flow` (name, log_prints, task_runner, …). `own_process` runs the user's code in a process of
-    its own, with limits if it is an `OwnProcess`; its death is an error of the execution. `timeout_seconds` and
-    `retries` are about the user's code alone: with `retries` it runs again within the same execution, which stays
+    its own, with limits if it is an `OwnProcess`; its death is an error of the execution. `upload_timeout`
+    (seconds to connect, and for each answer) and `upload_chunk_size` (bytes) are those of the upload. `timeout_seconds`
+    and `retries` are about the user's code alone: with `retries` it runs again within the same execution, which stays
     Running in between. A function that is a Flow already keeps its options and hooks.
     """
     if function is None:
@@ -77,6 +83,8 @@ def deriva_execution(
             workflow_name=workflow_name,
             ml_class=ml_class,
             own_process=own_process,
+            upload_timeout=upload_timeout,
+            upload_chunk_size=upload_chunk_size,
             **flow_options,
         )
     if callable(catalog):
@@ -112,6 +120,7 @@ def deriva_execution(
             validate_parameters=False,
             **code_options,
         ),
+        UploadOptions(timeout=(upload_timeout, upload_timeout), chunk_size=upload_chunk_size),
         OwnProcess() if own_process is True else own_process or None,
     )
     for kind, hooks in make_hooks(functools.partial(find_catalog, catalog)).items():

@@ -11,6 +11,7 @@ from prefect.flows import Flow
 from deriva_ml_prefect.blocks import DerivaCatalog
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.own_process import OwnProcess
+from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.values.address import Address
 
 MARK = "records_executions"
@@ -29,6 +30,7 @@ class Plan:
     ml_class: type[DerivaML]
     code: Flow[..., Any]
     """The user's function as the subflow of a run."""
+    upload: UploadOptions
     own_process: OwnProcess | None = None
     """Where it runs, if not in the process of the flow."""
 

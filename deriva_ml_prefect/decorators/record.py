@@ -40,7 +40,6 @@ from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.phases.interrupt import ExecutionCancelled, ExecutionDisowned
 from deriva_ml_prefect.phases.lifecycle import conduct, directly
 from deriva_ml_prefect.phases.scrubbing import scrub_logs
-from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.tasks import run_phase
 from deriva_ml_prefect.watching.logs import forward_logs
 from deriva_ml_prefect.watching.tracebacks import is_users, leading_to_the_users, shorten_tracebacks
@@ -116,7 +115,7 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
         )
 
     if not in_flow:
-        return conduct(request, user_code, call=directly).result
+        return conduct(request, user_code, call=directly, options=plan.upload).result
     assert in_flow.flow_run is not None
     shorten_tracebacks()
     survive_outage("What became of its execution is in the catalog.")
@@ -125,7 +124,7 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
         call = orders.around(watching.around(run_phase))
         code = orders.translating(user_code)
         try:
-            done = conduct(request, code, call=call, options=UploadOptions(progress=watching.told))
+            done = conduct(request, code, call=call, options=replace(plan.upload, progress=watching.told))
         except ExecutionCancelled as e:
             # a signal ends the process too; otherwise the state is all that says it
             if isinstance(e, TerminationSignal):

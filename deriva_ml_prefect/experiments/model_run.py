@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -107,7 +107,8 @@ def run_model(
         return code(ml_instance=ml_instance, execution=execution)
 
     if _as_flow.get():
-        return _run_as_flow(ml, spec, described, act, dry_run=dry_run)
+        upload = {"upload_timeout": upload_timeout, "upload_chunk_size": upload_chunk_size}
+        return _run_as_flow(ml, spec, described, act, dry_run=dry_run, upload=upload)
     execution = ml.create_execution(spec, workflow=described, dry_run=dry_run)
     with execution:
         result = act(ml, execution)
@@ -144,7 +145,13 @@ def _workflow(ml: DerivaML, given: Workflow | None, code: Callable[..., Any]) ->
 
 
 def _run_as_flow(
-    ml: DerivaML, spec: ExecutionSpec, workflow: Workflow, act: Callable[..., Any], *, dry_run: bool
+    ml: DerivaML,
+    spec: ExecutionSpec,
+    workflow: Workflow,
+    act: Callable[..., Any],
+    *,
+    dry_run: bool,
+    upload: Mapping[str, Any],
 ) -> Any:
     # a second of import, paid only by runs that belong to Prefect
     from deriva_ml_prefect.blocks import ExecutionConfiguration
@@ -157,7 +164,7 @@ def _run_as_flow(
         return act(ml_instance, execution)
 
     name = re.sub(r"[^a-z0-9]+", "-", workflow.name.lower()).strip("-") or "model"
-    recorded = deriva_execution(catalog=ml.address, ml_class=type(ml), name=name)(run_configured)
+    recorded = deriva_execution(catalog=ml.address, ml_class=type(ml), name=name, **upload)(run_configured)
     fields = {key: getattr(spec, key) for key in ExecutionSpec.model_fields}
     configuration = ExecutionConfiguration(**{**fields, "workflow": workflow})
     result = recorded(configuration=configuration, dry_run=dry_run)

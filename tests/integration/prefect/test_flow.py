@@ -13,9 +13,14 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
 from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.flows import Flow
+from urllib3.connectionpool import HTTPConnectionPool
 
 from deriva_ml_prefect.blocks import ExecutionConfiguration
+from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.decorators import deriva_execution
+from deriva_ml_prefect.exceptions import DerivaMLValidationError
+from deriva_ml_prefect.experiments.model_run import as_flow, run_model
+from deriva_ml_prefect.experiments.specs import DerivaMLConfig
 from deriva_ml_prefect.ml.current import current_execution
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
@@ -197,3 +202,50 @@ def test_without_prefect(ml: DerivaML, recorded: Callable[..., Any], monkeypatch
 
     assert train.fn(epochs=4) == 4
     assert ml.lookup_execution(seen[0]).status is ExecutionStatus.Uploaded
+
+
+@pytest.fixture
+def chunks(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds for which the answer to each chunk is waited that this process sends."""
+    sent: list[float] = []
+    ask = HTTPConnectionPool.urlopen
+
+    def asked(pool: HTTPConnectionPool, method: str, url: str, *args: Any, **named: Any) -> Any:
+        if method == "PUT" and ";upload/" in url:
+            sent.append(named["timeout"].read_timeout)
+        return ask(pool, method, url, *args, **named)
+
+    monkeypatch.setattr(HTTPConnectionPool, "urlopen", asked)
+    return sent
+
+
+def test_upload_as_the_decorator_says(recorded: Callable[..., Any], chunks: list[float]) -> None:
+    @recorded(name=f"chunks-{uuid.uuid4().hex[:8]}", upload_timeout=321, upload_chunk_size=4096)
+    def train(execution: Execution) -> None:
+        execution.asset_file_path("Execution_Asset", "chunks.bin").write_bytes(uuid.uuid4().bytes * 625)
+
+    train()
+    assert chunks == [321, 321, 321]
+    with pytest.raises(DerivaMLValidationError, match="chunk_size is 0"):
+        recorded(upload_chunk_size=0)(lambda execution: None)
+
+
+def test_upload_of_a_configured_model(ml: DerivaML, chunks: list[float]) -> None:
+    """`upload_timeout` and `upload_chunk_size` of `run_model` hold in a flow as they do without."""
+
+    def model(ml_instance: DerivaML, execution: Execution) -> None:
+        execution.asset_file_path("Execution_Asset", "model.bin").write_bytes(uuid.uuid4().bytes * 625)
+
+    config = DerivaMLConfig(hostname=ml.host_name, catalog_id=ml.catalog_id)
+    with as_flow(True):
+        run_model(
+            config,
+            None,
+            None,
+            "In chunks",
+            Workflow(name="Chunks", workflow_type=["Training"]),
+            model,
+            upload_timeout=123,
+            upload_chunk_size=5000,
+        )
+    assert chunks == [123, 123]
