@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,15 @@ def _lock_again(held: _Held, path: Path) -> bool:
 def touch(folder: Path) -> None:
     """Give a sign of life to other machines that use this folder."""
     os.utime(folder / NOTE_NAME)
+
+
+def last_sign(folder: Path) -> str | None:
+    """When the last owner gave its last sign of life here, by this machine's clock; None when nobody ever took it."""
+    try:
+        seconds = (folder / NOTE_NAME).stat().st_mtime
+    except FileNotFoundError:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")
 
 
 def held_before_fork() -> list[Path]:

@@ -124,7 +124,10 @@ class AssetFilePath(type(Path())):  # type: ignore[misc]
         self._change(description=description)
 
     def unregister(self) -> None:
-        """Drop the registration of a file that is not in the catalog yet: it is not uploaded, nor waited for."""
+        """Drop the registration of a file that is not in the catalog yet: it is not uploaded, nor waited for.
+
+        Bytes that were written to the path stay there, until you delete the file: no catalog has them.
+        """
         if self._unregister is None:
             raise DerivaMLReadOnlyError(f"{self} is not a registered output of a running execution.")
         self._unregister()

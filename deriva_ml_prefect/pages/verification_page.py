@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from deriva_ml_prefect.questions.verification.report import Against, Verification
-from deriva_ml_prefect.values.sizes import format_size
+from deriva_ml_prefect.values.sizes import format_count, format_size
 
 _WITH = {Against.receipts: "its receipts in the journal", Against.itself: "what its rows and its record say"}
 
@@ -29,10 +29,12 @@ def render_verification(found: Verification) -> Iterator[str]:
 
 def _verdict(found: Verification) -> str:
     count = len(found.differences) + found.further
+    unchecked = f"{format_count(len(found.unchecked), 'thing')} could not be checked"
     if count:
-        return f"{count:,} {'difference' if count == 1 else 'differences'} from {_WITH[found.against]}."
+        more = f", and {unchecked}" if found.unchecked else ""
+        return f"{format_count(count, 'difference')} from {_WITH[found.against]}{more}."
     if found.unchecked:
-        return f"not verified, {len(found.unchecked)} things could not be checked."
+        return f"not verified, {unchecked}."
     return f"verified, the same as {_WITH[found.against]}."
 
 

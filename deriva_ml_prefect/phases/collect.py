@@ -100,10 +100,14 @@ def _of_execution(
             count = format_count(len(strays), "file")
             if work:
                 yield _garbage(
-                    Kind.work, path, f"Uploaded, but for {count} never registered or changed since", entry, address
+                    Kind.work,
+                    path,
+                    f"Uploaded, but for {count} never registered, dropped or changed since",
+                    entry,
+                    address,
                 )
             else:
-                which = f"{count} in it, never registered or changed since, are in no catalog: {shown(strays)}"
+                which = f"{count} in it, never registered, dropped or changed since, are in no catalog: {shown(strays)}"
                 reason = f"{which}; --work deletes them"
                 yield Kept(path, size_of(path)[0], reason, entry.rid)
         elif kind is Kind.work and not work:
@@ -126,6 +130,8 @@ def _keeps(journal: Journal, entry: Entry, folder: Path) -> str | None:
     owner = ownership.owner_of(folder)
     if owner is not None and owner.alive:
         return f"process {owner.pid} on {owner.host} is at work on it"
+    if entry.status is _S.Created:
+        return f"it is Created, and its code never ran: deriva-ml-prefect abort {entry.rid} gives it up"
     if entry.status not in (_S.Uploaded, _S.Aborted):
         return f"it is {entry.status} and not in the catalog: deriva-ml-prefect resume {entry.rid}"
     if entry.status is _S.Uploaded:

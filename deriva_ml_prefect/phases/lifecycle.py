@@ -126,7 +126,8 @@ def _open_upload(context: Context) -> bool:
         case _S.Created:
             raise InvalidTransitionError(
                 f"Execution {context.rid} is Created: it has not run, so there is nothing to upload. "
-                "Run it in a with block, or call execution_start() and execution_stop()."
+                "Run it in a with block, or call execution_start() and execution_stop(); or give it up with "
+                f"`deriva-ml-prefect abort {context.rid}`."
             )
         case _S.Aborted:
             raise InvalidTransitionError(f"Execution {context.rid} is Aborted; nothing can be uploaded to it any more.")

@@ -19,6 +19,7 @@ from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import download_inputs
 from deriva_ml_prefect.phases.heartbeat import hold
 from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.liveness import LAST_SIGN
 from deriva_ml_prefect.values.reconciliation import Winner, reconcile
 from deriva_ml_prefect.values.rid import RID, check_rid
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
@@ -50,6 +51,8 @@ def take_over(address: Address, rid: RID) -> tuple[Context, bool]:
     ownership.drop_if_taken_over(journal_of(context), context.folder, rid)
     was_dead = not ownership.owns(context.folder)
     hold(context)
+    if entry_of(context).facts.get(LAST_SIGN):
+        executions.merge_facts(journal_of(context), rid, {LAST_SIGN: None})
     _reconcile(context)
     return context, was_dead
 
@@ -232,8 +235,11 @@ def note_lost_owner(address: Address, rid: RID) -> bool:
     if (entry.status_detail or "").startswith("owner lost"):
         return False
     context = _context(settings, address, journal, entry)
+    sign = max(ownership.last_sign(context.folder) or "", entry.last_activity)
     hold(context)
     try:
+        # what is written from here on would look like one
+        executions.merge_facts(journal, rid, {LAST_SIGN: sign})
         advance(
             context, entry.status, f"owner lost at {now()}; resume with: deriva-ml-prefect resume {rid}", patient=True
         )

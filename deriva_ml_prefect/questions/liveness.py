@@ -15,7 +15,7 @@ from deriva_ml_prefect.journal import ownership
 from deriva_ml_prefect.journal.executions import read_execution
 from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
 from deriva_ml_prefect.values.address import Address
-from deriva_ml_prefect.values.liveness import Liveness, judge_from_afar, promised_seconds
+from deriva_ml_prefect.values.liveness import LAST_SIGN, Liveness, judge_from_afar, promised_seconds
 from deriva_ml_prefect.values.names import MLAsset
 from deriva_ml_prefect.values.records import ExecutionRecord
 from deriva_ml_prefect.values.rid import RID
@@ -60,6 +60,9 @@ def _on_this_machine(address: Address, record: ExecutionRecord) -> ExecutionReco
     owner = ownership.owner_of(workspace / "executions" / record.rid)
     alive = owner is not None and owner.alive
     last = max(record.modified, entry.last_activity, key=datetime.fromisoformat)
+    if not alive:
+        # whoever found that it is gone wrote so into the row since
+        last = str(entry.facts.get(LAST_SIGN) or last)
     return replace(record, liveness=Liveness.alive if alive else Liveness.dead, last_sign_of_life=last)
 
 

@@ -10,6 +10,9 @@ SECONDS = 60.0
 MISSED = 3
 """Signs of life that may be missing before an execution is called silent or dead."""
 
+LAST_SIGN = "last_sign_of_life"
+"""Fact of an execution whose owner was found to be gone: when it gave its last sign."""
+
 
 class Liveness(StrEnum):
     """A live run is never called dead: what gave no promise of signs is silent at most."""

@@ -116,7 +116,7 @@ def test_staged_files_that_nobody_registered_stay(call: Call, kept_staged: Run) 
     assert of(gc(call), exe).keys() == {"checkpoints"}
     kept = [item["why"] for item in gc(call, "--delete")["kept"] if item["rid"] == exe.rid]
     assert any(
-        "1 file in it, never registered or changed since, are in no catalog: 'Image/weights.bin.index'" in why
+        "1 file in it, never registered, dropped or changed since, are in no catalog: 'Image/weights.bin.index'" in why
         for why in kept
     )
     assert stray.read_text() == "in no catalog"
@@ -124,6 +124,35 @@ def test_staged_files_that_nobody_registered_stay(call: Call, kept_staged: Run) 
     assert asked.returncode == 1
     assert stray.exists()
     gc(call, "--work", "--delete", "--yes")
+    assert not exe.context.staged.exists()
+
+
+def test_files_that_were_dropped_stay_and_are_named(call: Call, ml: DerivaML, workflow: Workflow) -> None:
+    """The bytes may be the only ones: who dropped the registration has not said that they may go."""
+    with ml.create_execution(workflow=workflow) as exe:
+        exe.asset_file_path("Image", f"{exe.rid}.png").write_text(exe.rid)
+        dropped = exe.asset_file_path("Image", "dropped.png")
+        dropped.write_text("perhaps the only copy")
+        dropped.unregister()
+    exe.upload_execution_outputs()
+    assert of(gc(call, "--delete"), exe) == {}
+    kept = [item["why"] for item in gc(call)["kept"] if item["rid"] == exe.rid]
+    assert any("dropped" in why and "'Image/dropped.png'" in why and "--work deletes them" in why for why in kept)
+    assert dropped.read_text() == "perhaps the only copy"
+    gc(call, "--work", "--delete", "--yes")
+    assert not dropped.exists()
+
+
+def test_one_that_never_ran_is_led_to_what_can_be_done(call: Call, ml: DerivaML, workflow: Workflow) -> None:
+    exe = ml.create_execution(workflow=workflow)
+    ownership.release(exe.context.folder)
+    (why,) = {item["why"] for item in gc(call)["kept"] if item["rid"] == exe.rid}
+    assert why == f"it is Created, and its code never ran: deriva-ml-prefect abort {exe.rid} gives it up"
+    refused = call("resume", exe.rid)
+    assert refused.returncode == 1
+    assert f"deriva-ml-prefect abort {exe.rid}" in refused.stderr
+    assert call("abort", exe.rid, "--yes").returncode == 0
+    gc(call, "--delete", "--aborted", "--yes")
     assert not exe.context.staged.exists()
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from deriva_ml_prefect.catalog.connection import catalog_for
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.pages.execution_page import render_execution
+from deriva_ml_prefect.phases import recover
 from deriva_ml_prefect.transfer.client import HttpClient
 from deriva_ml_prefect.values.liveness import Liveness
 
@@ -73,6 +75,33 @@ def test_killed_run_is_dead_at_once_on_its_machine(
     assert [each.liveness for each in ml.find_executions(status="Running") if each.rid == rid] == [L.dead]
     page = render_execution(ml.summarize_execution(rid))
     assert f"- **Its process is:** dead (last sign of life at {found.last_sign_of_life[:10]}" in page
+
+
+def test_looking_at_a_dead_run_is_no_sign_of_life_of_it(
+    begin: Begin, ml: DerivaML, fork: Callable[..., Any], tmp_path: Path, wait_for: WaitFor
+) -> None:
+    """Whoever finds that the owner is gone writes so into the row: that moves RMT."""
+    ready = tmp_path / "ready"
+
+    def child() -> None:
+        exe = begin()
+        exe.execution_start()
+        ready.write_text(exe.execution_rid)
+        signal.pause()
+
+    process = fork(child)
+    rid = wait_for(lambda: ready.exists() and ready.read_text())
+    process.kill()
+    killed = datetime.now(UTC)
+    time.sleep(0.3)
+    assert recover.note_lost_owner(ml.address, rid)
+    found = ml.lookup_execution(rid)
+    assert "owner lost at" in (found.status_detail or "")
+    assert found.liveness is L.dead
+    assert datetime.fromisoformat(found.last_sign_of_life or "") < killed
+    exe = ml.resume_execution(rid)
+    assert datetime.fromisoformat(ml.lookup_execution(rid).last_sign_of_life or "") > killed
+    exe.abort()
 
 
 def test_settled_needs_no_process(begin: Begin, ml: DerivaML) -> None:
