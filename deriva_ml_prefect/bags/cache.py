@@ -4,8 +4,9 @@
     cache/bags/<key>/checked.json       size and time of each file when its bytes were last compared
     cache/bags/<key>.lock               held while the bag is made or completed
 
-A bag is made under a temporary name and renamed when its tables are whole; what a killed process left is removed by the
-next. Files are read-only; one that was changed all the same is noticed by its size or time, and fetched again.
+A bag is made under a temporary name and renamed when its tables are whole and on the disk; what a killed process left
+is removed by the next. Files are read-only; one that was changed all the same is noticed by its size or time, and
+fetched again.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ def make_entry(entry: Path, make: Callable[[Path], object]) -> None:
     temporary.mkdir()
     try:
         make(temporary)
+        os.sync()  # once for all files: an entry that has its name is trusted, also after a loss of power
         temporary.replace(entry)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

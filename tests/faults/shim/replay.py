@@ -134,6 +134,8 @@ class Recording:
             self.file(call).sync()
         elif call.what == "D":
             self.folder(call.path).sync()
+        elif call.what == "A":
+            _sync_all(self.tree)
         elif call.what == "W":
             self.file(call).pending.append((call.number, call.data))
         elif call.what == "T":
@@ -215,6 +217,15 @@ def calls(log: Path, position: int, root: Path) -> Iterator[tuple[Call, int]]:
             other = other[start:] if what == b"N" else other
             data = body[path_size + other_size :]
             yield Call(what.decode(), path[start:], other, inode, number, data), source.tell()
+
+
+def _sync_all(folder: Folder) -> None:
+    folder.sync()
+    for node in folder.names.values():
+        if isinstance(node, Folder):
+            _sync_all(node)
+        elif isinstance(node, File):
+            node.sync()
 
 
 def _rename(names: dict[str, Node], change: dict[str, Node | None]) -> None:
