@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ SYNC_EVERY = 4 * 1024 * 1024
 """The disk begins to write after so many bytes, while the rest is still arriving."""
 SIDE_BY_SIDE = 64 * 1024
 """Pieces at least this large are hashed by two threads at once."""
+
+Guard = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,9 @@ class Contents:
         length = self._write(handle, None, pieces, sums.hashes())
         return Written(length, sums.md5.digest(), sums.sha256.digest() if sums.sha256 else None)
 
-    def _write(self, handle: int, offset: int | None, pieces: Iterable[bytes], hashes: list[Any]) -> int:
+    def _write(
+        self, handle: int, offset: int | None, pieces: Iterable[bytes], hashes: list[Any], guard: Guard = nullcontext
+    ) -> int:
         """Write pieces, at the end or from `offset` on, and feed hashes with them, beside; the number of bytes."""
         syncing: Future[None] | None = None
         hashing: list[Future[None]] = []
@@ -109,7 +114,8 @@ class Contents:
                     done.result()
                 # the piece is hashed while it is written, and while the next one arrives
                 hashing = [self.hashers.submit(one.update, piece) for one in hashes if len(piece) >= SIDE_BY_SIDE]
-                _write_all(handle, piece, None if offset is None else at)
+                with guard():
+                    _write_all(handle, piece, None if offset is None else at)
                 if not hashing:
                     for one in hashes:
                         one.update(piece)
@@ -131,17 +137,24 @@ class Contents:
         self._sync_name(self.path(content).parent)
 
     def write_at(
-        self, content: str, offset: int, pieces: Iterable[bytes], *, md5: Any = None, sha256: bool = True
+        self,
+        content: str,
+        offset: int,
+        pieces: Iterable[bytes],
+        *,
+        md5: Any = None,
+        sha256: bool = True,
+        guard: Guard = nullcontext,
     ) -> None:
         """Write bytes into a reserved file; they are on disk when this returns. A hash `md5` is fed with them.
 
-        `sha256`: it is wanted of the whole content.
+        `sha256`: it is wanted of the whole content. Each piece is written within a `guard`, which may raise.
         """
         running = self.running.take(content, offset, sha256=sha256)
         handle = os.open(self.path(content), os.O_WRONLY)
         try:
             hashes = [*(running.hashes() if running else ()), *([md5] if md5 is not None else ())]
-            length = self._write(handle, offset, pieces, hashes)
+            length = self._write(handle, offset, pieces, hashes, guard)
             os.fsync(handle)
         except BaseException:
             self.running.forget(content)

@@ -3,7 +3,7 @@
 A job's content is a file of its final size; the database records which chunks are in it. A chunk that is refused is
 not recorded, and does not touch one that was recorded before. One that replaces another with other bytes is not
 recorded while it is being written, so that no kill leaves a mixture that counts. Finalising needs every chunk, and
-checks the checksums.
+checks the checksums; what still arrives for a job that has ended is not written, since its content is an object's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from sqlite3 import Connection
 from typing import Any
 
@@ -53,8 +55,8 @@ _FORMER = {
 """Names that fields of a job had once, which are still understood."""
 MOST_LENGTH = 1 << 42
 POSITION = re.compile(r"\d{1,9}")
-_WRITING = threading.Lock()
-"""Held while a chunk that is there already is replaced."""
+_WRITING = tuple(threading.RLock() for _ in range(64))
+"""Each for a part of all jobs: held while bytes of one are written, while a chunk is replaced, and to the end."""
 
 
 def upload_resource(store: Store, request: Request, target: Target) -> Response:
@@ -178,11 +180,12 @@ def _put_chunk(store: Store, request: Request, target: Target) -> Response:
         stated["content-md5"] = check_value("content-md5", request.headers["content-md5"])
     pieces = _exactly(request.body.chunks(), position, expected)
     if present:
-        _replace_chunk(store, job, position, pieces, stated)
+        _replace_chunk(store, request, target, pieces, stated)
     else:
         md5 = hashlib.md5(usedforsecurity=False) if stated else None
         sha256 = "content-sha256" in job.metadata
-        store.contents.write_at(job.job, position * job.chunk_length, pieces, md5=md5, sha256=sha256)
+        guard = partial(_while_open, store, request, target)
+        store.contents.write_at(job.job, position * job.chunk_length, pieces, md5=md5, sha256=sha256, guard=guard)
         if md5 is not None:
             _refuse_wrong(stated, md5.digest())
     with store.database.write() as connection:
@@ -191,13 +194,31 @@ def _put_chunk(store: Store, request: Request, target: Target) -> Response:
     return done()
 
 
-def _replace_chunk(store: Store, job: Job, position: int, pieces: Iterator[bytes], stated: dict[str, str]) -> None:
+@contextmanager
+def _while_open(store: Store, request: Request, target: Target) -> Iterator[None]:
+    """Within it the job neither ends nor is written by others; raises if it has ended."""
+    with _lock_of(target):
+        with store.database.read() as connection:
+            _find(connection, request, target)
+        yield
+
+
+def _lock_of(target: Target) -> threading.RLock:
+    return _WRITING[hash(target.arguments[0]) % len(_WRITING)]
+
+
+def _replace_chunk(
+    store: Store, request: Request, target: Target, pieces: Iterator[bytes], stated: dict[str, str]
+) -> None:
     """Write over a chunk that is good already: only when all of the new one has arrived, is right, and is another."""
-    waiting, start = new_content(), position * job.chunk_length
+    waiting, position = new_content(), int(target.arguments[1])
     try:
         written = store.contents.hold(waiting, pieces)
         _refuse_wrong(stated, written.md5)
-        with _WRITING:
+        with _lock_of(target):
+            with store.database.read() as connection:
+                _, job = _find(connection, request, target)
+            start = position * job.chunk_length
             if store.contents.measure(job.job, start, written.length).sha256 == written.sha256:
                 return
             with store.database.write() as connection:
@@ -228,27 +249,28 @@ def _exactly(pieces: Iterator[bytes], position: int, expected: int) -> Iterator[
 
 
 def _finalise(store: Store, request: Request, target: Target) -> Response:
-    with store.database.read() as connection:
-        _, job = _find(connection, request, target)
-        _require_complete(connection, job)
-    written = store.contents.written(job.job, job.content_length)
-    wrong = verify(job.metadata, written.md5, written.sha256)
-    if wrong:
-        raise Conflict(wrong)
-    with store.database.write() as connection:
-        name, job = _find(connection, request, target)
-        insert_version(
-            connection,
-            name,
-            job.job,
-            content=job.job,
-            length=written.length,
-            md5=written.md5,
-            sha256=written.sha256,
-            metadata=job.metadata,
-            acl={"owner": job.owner},
-        )
-        delete_job(connection, job, keep_content=True)
+    with _lock_of(target):
+        with store.database.read() as connection:
+            _, job = _find(connection, request, target)
+            _require_complete(connection, job)
+        written = store.contents.written(job.job, job.content_length)
+        wrong = verify(job.metadata, written.md5, written.sha256)
+        if wrong:
+            raise Conflict(wrong)
+        with store.database.write() as connection:
+            name, job = _find(connection, request, target)
+            insert_version(
+                connection,
+                name,
+                job.job,
+                content=job.job,
+                length=written.length,
+                md5=written.md5,
+                sha256=written.sha256,
+                metadata=job.metadata,
+                acl={"owner": job.owner},
+            )
+            delete_job(connection, job, keep_content=True)
     return created(url_of(name.path, job.job))
 
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,31 @@ def test_missing_chunks_are_refused(client: httpx.Client, ns: str) -> None:
         assert client.put(f"{job}/{position}", content=piece).status_code == 204
     assert client.post(job).status_code == 201
     assert client.get(f"{ns}/o").content == b"aaaaabbbbbccc"
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["a second time", "at first"])
+def test_a_chunk_that_ends_after_its_job_does_not_change_the_object(
+    client: httpx.Client, ns: str, embedded_server: Any, again: bool
+) -> None:
+    """Another client, or an earlier try of the same, is still sending when the job is finalised."""
+    content = secrets.token_bytes(8_000_000)
+    job = make_job(client, f"{ns}/o", 4_000_000, content, **{"content-md5": b64(hashlib.md5(content).digest())})
+    pieces = [content[:4_000_000], content[4_000_000:]]
+    for position in (0, 1) if again else (1,):
+        assert client.put(f"{job}/{position}", content=pieces[position]).status_code == 204
+    url = httpx.URL(embedded_server.url)
+    head = f"PUT {job}/0 HTTP/1.1\r\nHost: {url.host}:{url.port}\r\nAuthorization: Bearer {embedded_server.token}\r\n"
+    with socket.create_connection((url.host, url.port or 80), timeout=20) as late:
+        late.sendall(f"{head}Content-Length: 4000000\r\n\r\n".encode() + b"X" * 2_000_000)
+        time.sleep(0.3)
+        if not again:
+            assert client.put(f"{job}/0", content=pieces[0]).status_code == 204
+        assert client.post(job).status_code == 201
+        late.sendall(b"X" * 2_000_000)
+        assert late.recv(100).startswith(b"HTTP/1.1 404 ")
+    answer = client.get(f"{ns}/o")
+    assert answer.content == content
+    assert answer.headers["content-md5"] == b64(hashlib.md5(content).digest())
 
 
 def test_a_refused_chunk_leaves_the_one_before(client: httpx.Client, ns: str) -> None:
