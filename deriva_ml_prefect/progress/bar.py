@@ -17,6 +17,10 @@ WORDS = 76
 """Columns that the words beside a bar take."""
 WIDE = 100
 """Columns from which there is room for the percentage."""
+NARROW = 76
+"""Columns below which there is none for the bar and the rate."""
+TINY = 58
+"""Columns below which there is none for the number of files."""
 
 
 class _Screen:
@@ -80,29 +84,39 @@ class Bar:
 def _fields(now: Standing) -> dict[str, str]:
     files = f"{now.items:,}/{now.items_total:,} files, " if now.items_total > 1 else ""
     left = "" if now.left is None else f"{format_time(now.left)} left"
-    return {"amount": files + now.amount, "speed": now.speed, "left": left}
+    return {"amount": files + now.amount, "bytes": now.amount, "speed": now.speed, "left": left}
 
 
 def _new_bars() -> Any:
     # a tenth of a second, which work that is done in two seconds does not owe
     from rich.console import Console
-    from rich.progress import BarColumn, Progress
+    from rich.progress import BarColumn, Progress, Task, TextColumn
+    from rich.table import Column
+    from rich.text import Text
 
     class SteadyConsole(Console):
         def show_cursor(self, show: bool = True) -> bool:  # noqa: ARG002 (rich's signature)
             """The cursor stays as it is, so that a process that is killed leaves it behind as it was."""
             return False
 
+    class What(TextColumn):
+        """The one column that gives way when a line is too long."""
+
+        def render(self, task: Task) -> Text:
+            text = super().render(task)
+            text.no_wrap, text.overflow = True, "ellipsis"
+            return text
+
+    def fixed(field: str) -> TextColumn:
+        return TextColumn(field, table_column=Column(no_wrap=True, overflow="ellipsis"), markup=False)
+
     console = SteadyConsole(file=sys.stderr)
-    columns = [_text("{task.description}"), BarColumn(bar_width=max(6, min(40, console.width - WORDS)))]
-    if console.width >= WIDE:
-        columns.append(_text("{task.percentage:>3.0f} %"))
-    columns += [_text(f"{{task.fields[{name}]}}") for name in ("amount", "speed", "left")]
+    width = console.width
+    columns: list[Any] = [What("{task.description}", table_column=Column(), markup=False)]
+    if width >= NARROW:
+        columns.append(BarColumn(max(6, min(40, width - WORDS)), table_column=Column(no_wrap=True)))
+    if width >= WIDE:
+        columns.append(fixed("{task.percentage:>3.0f} %"))
+    words = ["bytes" if width < TINY else "amount", *(["speed"] if width >= NARROW else []), "left"]
+    columns += [fixed(f"{{task.fields[{word}]}}") for word in words]
     return Progress(*columns, console=console, transient=True, refresh_per_second=1 / REFRESH_SECONDS)
-
-
-def _text(field: str) -> Any:
-    from rich.progress import TextColumn
-    from rich.table import Column
-
-    return TextColumn(field, table_column=Column(no_wrap=True, overflow="ellipsis"), markup=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
@@ -151,14 +152,14 @@ print("rich is", "rich" in sys.modules)
 """
 
 
-def on_terminal(*arguments: str) -> str:
-    """What a terminal gets to see of BAR."""
+def on_terminal(*arguments: str, program: str = BAR, columns: int = 80) -> str:
+    """What a terminal gets to see of a program."""
     mine, theirs = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-c", BAR, *arguments],
+        [sys.executable, "-c", program, *arguments],
         stdout=theirs,
         stderr=theirs,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "80", "DERIVA_ML_PROGRESS": "auto"},
+        env={**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "DERIVA_ML_PROGRESS": "auto"},
     ) as process:
         os.close(theirs)
         seen = b""
@@ -185,6 +186,30 @@ def test_bar(ending: str) -> None:
     # the cursor is never hidden, and the line of the bar is erased in the end
     assert "\x1b[?25l" not in seen
     assert "\x1b[2K" in seen[seen.rindex("1-ABC") :]
+
+
+MANY_FILES = """
+import time
+from deriva_ml_prefect.progress import meter
+from deriva_ml_prefect.progress.meter import showing
+meter.QUIET_SECONDS = 0.01
+with showing("Downloading resnet50_epoch_099_with_a_long_name.pt", total=2_100_000_000, items=1000) as told:
+    for _ in range(10):
+        told.advance(110_000_000, 52)
+        time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize("columns", [40, 50, 60, 80, 100, 160])
+def test_bytes_and_time_left_are_told_in_any_width(columns: int) -> None:
+    """What gives way is the rate, the bar, the count of files, and the end of a long name."""
+    seen = on_terminal(program=MANY_FILES, columns=columns)
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "\r", seen).replace("\r", "\n")
+    assert re.search(r"Downloa.*", shown)
+    assert re.search(r"(?:\d+ MB|\d\.\d) of 2\.1 GB", shown), shown
+    assert re.search(r"\d s left", shown), shown
+    assert ("/1,000 files" in shown) == (columns >= 60)
+    assert ("MB/s" in shown or "GB/s" in shown) == (columns >= 80)
 
 
 def test_bar_of_quick_work_does_not_import_rich() -> None:
