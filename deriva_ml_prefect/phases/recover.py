@@ -8,7 +8,12 @@ from itertools import chain
 
 from deriva_ml_prefect.catalog import executions as catalog_executions
 from deriva_ml_prefect.config.settings import Settings, load_settings
-from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLNotFoundError, DerivaMLOfflineError
+from deriva_ml_prefect.exceptions import (
+    DerivaMLException,
+    DerivaMLNotFoundError,
+    DerivaMLOfflineError,
+    DerivaMLOwnershipError,
+)
 from deriva_ml_prefect.journal import executions, files, flow_runs, manifest, ownership
 from deriva_ml_prefect.journal.executions import Entry
 from deriva_ml_prefect.journal.store import FILE_NAME, Journal, now, open_journal
@@ -183,10 +188,16 @@ def find_interrupted(address: Address) -> list[Interrupted]:
 
 
 def note_interrupted(address: Address) -> list[Interrupted]:
-    """As `find_interrupted`, and the catalog is told of each owner that is gone, and of what it was not told before."""
+    """As `find_interrupted`, and the catalog is told of each owner that is gone, and of what it was not told before.
+
+    An execution of which the catalog does not take it is told in a warning, and does not hide the others.
+    """
     send_late_steps(address)
     for item in find_interrupted(address):
-        note_lost_owner(address, item.rid)
+        try:
+            note_lost_owner(address, item.rid)
+        except DerivaMLException as e:
+            logger.warning("Execution %s: %s", item.rid, e)
     return find_interrupted(address)
 
 
@@ -205,7 +216,8 @@ def send_late_steps(address: Address) -> list[RID]:
         if owner is not None and owner.alive:
             continue
         context = _context(settings, address, journal, entry)
-        hold(context)
+        if not _hold_if_free(context):
+            continue
         try:
             send_steps(context)
             told.append(entry.rid)
@@ -228,23 +240,39 @@ def note_lost_owner(address: Address, rid: RID) -> bool:
     journal = open_journal(workspace)
     entry = executions.read_execution(journal, rid)
     owner = ownership.owner_of(workspace / "executions" / rid)
-    if entry is None or entry.status not in (_S.Running, _S.Pending_Upload) or (owner and owner.alive):
-        return False
-    if entry.facts.get("suspended"):
-        return False
-    if (entry.status_detail or "").startswith("owner lost"):
+    if entry is None or not _lost_unnoted(entry) or (owner and owner.alive):
         return False
     context = _context(settings, address, journal, entry)
+    # before this process writes anything, which would look like one
     sign = max(ownership.last_sign(context.folder) or "", entry.last_activity)
-    hold(context)
+    if not _hold_if_free(context):
+        return False
     try:
-        # what is written from here on would look like one
+        # it may have been resumed since the first look, and have ended
+        entry = entry_of(context)
+        if not _lost_unnoted(entry):
+            return False
         executions.merge_facts(journal, rid, {LAST_SIGN: sign})
         advance(
             context, entry.status, f"owner lost at {now()}; resume with: deriva-ml-prefect resume {rid}", patient=True
         )
     finally:
         ownership.release(context.folder)
+    return True
+
+
+def _lost_unnoted(entry: Entry) -> bool:
+    """Whether an execution is one whose owner has to be there, and nothing says yet that it is not."""
+    noted = (entry.status_detail or "").startswith("owner lost")
+    return entry.status in (_S.Running, _S.Pending_Upload) and not entry.facts.get("suspended") and not noted
+
+
+def _hold_if_free(context: Context) -> bool:
+    """Become the owner; False where another process has become it since somebody looked."""
+    try:
+        hold(context)
+    except DerivaMLOwnershipError:
+        return False
     return True
 
 

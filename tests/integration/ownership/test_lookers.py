@@ -1,0 +1,107 @@
+"""Who looks for interrupted executions is not stopped by one: others may look too, take it, or have changed it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deriva_ml_prefect.catalog.rows import delete_rows
+from deriva_ml_prefect.journal import ownership
+from deriva_ml_prefect.ml.deriva_ml import DerivaML
+from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.phases import recover
+from deriva_ml_prefect.values.status import ExecutionStatus
+
+Begin = Callable[..., Execution]
+Fork = Callable[[Callable[[], None]], Any]
+S = ExecutionStatus
+
+
+@pytest.fixture
+def dead(begin: Begin, fork: Fork, tmp_path: Path) -> Callable[[], str]:
+    """RID of an execution whose process was killed while its code ran."""
+
+    def make() -> str:
+        told = tmp_path / "rid"
+
+        def killed() -> None:
+            exe = begin()
+            exe.execution_start()
+            told.write_text(exe.rid)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        assert fork(killed).wait() == -signal.SIGKILL
+        return told.read_text()
+
+    return make
+
+
+@contextmanager
+def then(act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Somebody else is quicker: `act` happens between the first look at an owner and what is done about it."""
+    look, acted = ownership.owner_of, []
+
+    def slow(folder: Path) -> Any:
+        found = look(folder)
+        if not acted:
+            acted.append(act())
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recover.ownership, "owner_of", slow)
+        yield
+    assert acted
+
+
+def test_another_process_takes_it_between_the_look_and_the_note(
+    dead: Callable[[], str], ml: DerivaML, fork: Fork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rid, done = dead(), tmp_path / "done"
+    taken: list[Any] = []
+
+    def take() -> None:
+        ml.resume_execution(rid)
+        (tmp_path / "taken").touch()
+        while not done.exists():
+            os.sched_yield()
+
+    def taking() -> None:
+        taken.append(fork(take))
+        while not (tmp_path / "taken").exists():
+            os.sched_yield()
+
+    with then(taking, monkeypatch):
+        assert not recover.note_lost_owner(ml.address, rid)
+    assert not (ml.lookup_execution(rid).status_detail or "").startswith("owner lost")
+    done.touch()
+    assert taken[0].wait() == 0
+
+
+def test_it_was_finished_between_the_look_and_the_note(
+    dead: Callable[[], str], ml: DerivaML, fork: Fork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rid = dead()
+
+    def finish() -> None:
+        assert fork(lambda: ml.resume_execution(rid).upload_execution_outputs() and None).wait() == 0
+
+    with then(finish, monkeypatch):
+        assert not recover.note_lost_owner(ml.address, rid)
+    assert ml.lookup_execution(rid).status is S.Uploaded
+
+
+def test_one_that_is_no_longer_in_the_catalog_does_not_hide_the_others(
+    dead: Callable[[], str], ml: DerivaML, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept, gone = dead(), dead()
+    for path in (f"deriva-ml:Execution_Metadata_Execution/Execution={gone}", f"deriva-ml:Execution/RID={gone}"):
+        delete_rows(ml._catalog, path)
+    assert kept in [item.rid for item in ml.find_interrupted()]
+    assert (ml.lookup_execution(kept).status_detail or "").startswith("owner lost")
+    assert any(gone in message and "deleted its row" in message for message in caplog.messages)
