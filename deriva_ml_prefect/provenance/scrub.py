@@ -60,6 +60,7 @@ _VALUE_IN_TEXT = re.compile(
     re.VERBOSE,
 )
 _YAML_LINE = re.compile(rf"(?P<head>[ \t]*(?:-[ \t]+)?[\"']?(?P<name>{_NAME})[\"']?[ \t]*:[ \t]+)(?P<value>\S.*)")
+_SPELLED_END = re.compile(r"(\\+[nrt])")
 _TUPLE = re.compile(
     r"""^(?P<head>[-+ \t]*(?P<names>[A-Za-z_]\w*(?:[ \t]*,[ \t]*[A-Za-z_]\w*){1,20})[ \t]*=(?!=)[ \t]*)"""
     r"""(?P<values>.*["'].*)$""",
@@ -125,6 +126,9 @@ class Scrubber:
 
         It is read as prose whatever it begins with, so everything else in it is left as its author wrote it.
         """
+        return self._pieces(text, self._prose)
+
+    def _prose(self, text: str) -> str:
         text = self._shapes(self._known(text))
         return self._random(self._named(text, only=_is_no_word))
 
@@ -190,7 +194,19 @@ class Scrubber:
             return self.digest(str(value)) if str(value) in self.known else value
         return self.text(value if isinstance(value, str) else str(value))
 
+    def _pieces(self, text: str, clean: Callable[[str], str]) -> str:
+        """All of it, and then what stands between line ends that are spelled out, as in the `repr` of a text.
+
+        Their letter would pass for the beginning of a secret's name or mark, which is then not known any more.
+        """
+        text = clean(text)
+        pieces = _SPELLED_END.split(text)
+        return text if len(pieces) == 1 else "".join(map(clean, pieces))
+
     def _lines(self, text: str) -> str:
+        return self._pieces(text, self._each_line)
+
+    def _each_line(self, text: str) -> str:
         text = _TUPLE.sub(self._tuple, _HEADER.sub(self._header, self._shapes(self._known(text))))
         if "\n" in text or ": " in text:
             text = self._yaml(text)

@@ -63,6 +63,8 @@ EMBEDDED = {
     "json": ('{"a": [{"apiKey": "opensesame"}]}', "opensesame"),
     "json escaped": (r'--cfg "{\"token\": \"opensesame\"}"', "opensesame"),
     "python repr": ("{'db_password': 'opensesame', 'n': 1}", "opensesame"),
+    "line end spelled out": (r"ValueError('read:\npassword=opensesame\t1')", "opensesame"),
+    "bearer after a spelled line end": (r"'x\nBearer q1w2e3r4t5'", "q1w2e3r4t5"),
     "env file": ("export WANDB_API_KEY=0123456789abcdef0123456789abcdef01234567", "0123456789abcdef0123456789"),
     "netrc": ("machine api.example login bob password swordfish", "swordfish"),
     "shell": ("mysql --password 'open sesame' db", "open sesame"),
@@ -106,6 +108,11 @@ def test_shaped_secrets_are_found_wherever_they_stand(scrubber: Scrubber, secret
     tail = secret.splitlines()[1] if "\n" in secret else secret.rpartition("/services/")[2][-12:]
     for text in (secret, f"the run used {secret} today", json.dumps({"note": [secret]})):
         assert tail not in scrubber.text(text)
+    for written in (f"first\n{secret}\tlast", f"a\r\n{secret}"):
+        for text in (repr(KeyError(written)), f"it says {json.dumps(written)}", repr(repr(written))):
+            assert tail not in scrubber.text(text)
+            assert tail not in scrubber.prose(text)
+            assert scrubber.text(scrubber.text(text)) == scrubber.text(text)
     assert tail not in json.dumps(scrubber.mapping({"note": {"deep": [secret, {secret: 1}]}}))
     assert tail not in " ".join(scrubber.argv(["train.py", secret, f"--note={secret}", f"+x.y={secret}"]))
     assert looks_secret(None, secret)
