@@ -12,6 +12,7 @@ import secrets
 import shutil
 import sqlite3
 import tarfile
+import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from .state import ServerError
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
 PLAIN = ("tokens.json", "sessions.json", "tls/ca.pem", "tls/ca.key", "tls/server.pem")
 TRIES = 10
+CHECKED_AT_ONCE = 1 << 20
 
 
 def back_up(folder: Path, target: Path) -> None:
@@ -71,14 +73,17 @@ def restore(source: Path, folder: Path) -> None:
         else:
             with tarfile.open(source) as archive:
                 archive.extractall(growing, filter="data")
-        if not (growing / "tokens.json").exists():
+                # the archive ends before the compressed stream does, whose checksum stands at its very end
+                while archive.fileobj is not None and archive.fileobj.read(CHECKED_AT_ONCE):
+                    pass
+        if not (growing / "tokens.json").is_file():
             raise ServerError(f"{source} is no backup of an embedded DERIVA.")
         for path in growing.rglob("*"):
             _sync(path)
         growing.chmod(0o700)
         growing.rename(folder)
         sync_folder(folder.parent)
-    except (tarfile.TarError, FileNotFoundError) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
         raise ServerError(f"{source} cannot be restored: {error}") from error
     finally:
         shutil.rmtree(growing, ignore_errors=True)

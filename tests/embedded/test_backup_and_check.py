@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 import stat
+import tarfile
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -84,6 +86,56 @@ def test_what_is_no_backup(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match="nothing to back up"):
         back_up(tmp_path, tmp_path / "copy")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "harm", ["cut to half", "cut by one byte", "without its checksum", "one byte changed", "nothing"]
+)
+def test_damaged_archive_is_restored_not_at_all(harm: str, own_server: Any, tmp_path: Path) -> None:
+    back_up(own_server.data, tmp_path / "copy.tgz")
+    whole = (tmp_path / "copy.tgz").read_bytes()
+    middle = len(whole) // 2
+    harmed = {
+        "cut to half": whole[:middle],
+        "cut by one byte": whole[:-1],
+        "without its checksum": whole[:-8],
+        "one byte changed": whole[:-6] + bytes([whole[-6] ^ 1]) + whole[-5:],
+        "nothing": b"",
+    }[harm]
+    (tmp_path / "harmed.tgz").write_bytes(harmed)
+    with pytest.raises(ServerError, match="cannot be restored"):
+        restore(tmp_path / "harmed.tgz", tmp_path / "new")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "data") == ["copy.tgz", "harmed.tgz"]
+    restore(tmp_path / "copy.tgz", tmp_path / "new")
+
+
+MEMBERS = {
+    "above": {"name": "../evil"},
+    "above after a while": {"name": "a/../../evil"},
+    "link out": {"name": "l", "type": tarfile.SYMTYPE, "linkname": "../.."},
+    "absolute link": {"name": "l", "type": tarfile.SYMTYPE, "linkname": "/etc/passwd"},
+    "hard link out": {"name": "l", "type": tarfile.LNKTYPE, "linkname": "../../etc/passwd"},
+    "device": {"name": "d", "type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3},
+    "FIFO": {"name": "f", "type": tarfile.FIFOTYPE},
+    "name of 300 bytes": {"name": "n" * 300},
+    "folder in place of the tokens": {"name": "tokens.json", "type": tarfile.DIRTYPE},
+}
+
+
+@pytest.mark.parametrize("facts", MEMBERS.values(), ids=MEMBERS)
+def test_members_that_leave_the_folder(facts: dict[str, Any], tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "made.tgz", "w:gz") as archive:
+        if facts["name"] != "tokens.json":
+            archive.addfile(tarfile.TarInfo("tokens.json"), io.BytesIO(b""))
+        member = tarfile.TarInfo(facts["name"])
+        for name, value in facts.items():
+            setattr(member, name, value)
+        archive.addfile(member)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ServerError):
+        restore(tmp_path / "made.tgz", tmp_path / "in" / "new")
+    assert list((tmp_path / "in").iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "made.tgz"]
 
 
 def one_object(data: Path) -> Path:
