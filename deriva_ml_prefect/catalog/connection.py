@@ -17,6 +17,7 @@ from deriva_ml_prefect.config.settings import Settings, load_settings
 from deriva_ml_prefect.exceptions import DerivaMLAuthenticationError, DerivaMLNotFoundError
 from deriva_ml_prefect.transfer.client import HttpClient
 from deriva_ml_prefect.transfer.credential import Credential, Find
+from deriva_ml_prefect.transfer.pool import is_this_machine
 from deriva_ml_prefect.values.address import EMBEDDED, Address
 
 Fact = TypeVar("Fact")
@@ -114,7 +115,11 @@ class Catalog:
         from deriva.core import ErmrestCatalog
 
         parts = urlsplit(self.base_url)
-        return ErmrestCatalog(parts.scheme, parts.netloc, self.address.catalog_id, credentials=credential or None)
+        made = ErmrestCatalog(parts.scheme, parts.netloc, self.address.catalog_id, credentials=credential or None)
+        if parts.scheme == "http" and is_this_machine(parts.hostname):
+            # its requests would show the credential to the proxy that the environment names
+            made._session.trust_env = False
+        return made
 
 
 def open_catalog(address: Address, *, settings: Settings | None = None, credential: Given | None = None) -> Catalog:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from deriva_ml_prefect.catalog.connection import Catalog
 from deriva_ml_prefect.exceptions import DerivaMLValidationError
@@ -91,6 +92,7 @@ def object_path_of(catalog: Catalog, url: str) -> str:
             f"{url[:200]!r} is not an object of {catalog.address.hostname}: only paths below /hatrac/ can be fetched "
             "with the catalog's credential. Fetch it by other means."
         )
-    if any(segment in ("", ".", "..") for segment in path.split("/")[1:]):
+    # a server may decode the dots before it resolves them
+    if any(segment in ("", ".", "..") for segment in (*path.split("/")[1:], *re.split(r"[/\\]", unquote(path))[1:])):
         raise DerivaMLValidationError(f"{url[:200]!r} leaves its folder. Correct the URL of the asset.")
     return path

@@ -93,6 +93,11 @@ def _shell() -> Any:
     return ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
 def _from_servers() -> Iterator[Path]:
     """Notebooks of this kernel in the sessions of the Jupyter servers that run on this machine."""
     match = re.search(r"kernel-([\w-]+)\.json", " ".join(sys.argv))
@@ -111,7 +116,10 @@ def _from_servers() -> Iterator[Path]:
             request = urllib.request.Request(
                 f"{server['url']}api/sessions", headers={"Authorization": f"token {quote(server.get('token', ''))}"}
             )
-            with urllib.request.urlopen(request, timeout=3) as answer:
+            # straight to this machine: neither a proxy nor the target of a redirect is told the token
+            with urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect).open(
+                request, timeout=3
+            ) as answer:
                 sessions = json.load(answer)
             for session in sessions:
                 file = Path(server.get("root_dir") or server.get("notebook_dir") or ".") / str(session.get("path", ""))

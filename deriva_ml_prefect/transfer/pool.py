@@ -6,6 +6,7 @@ Everything that urllib3 raises is an `HTTPError`; `said` puts one into words.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import time
 from collections.abc import Iterable, Iterator
@@ -77,13 +78,21 @@ def open_pool(base_url: str, verify: bool | ssl.SSLContext = True) -> HTTPConnec
 
 
 def proxy_before(base_url: str) -> str:
-    """The address of the proxy that stands before the server (`https_proxy`, `no_proxy`, …); empty if none does."""
+    """The address of the proxy that stands before the server (`https_proxy`, `no_proxy`, …); empty if none does.
+
+    None stands before this machine itself: it would be told the credential, and reach itself.
+    """
     parts = urlsplit(base_url)
-    if proxy_bypass(parts.hostname or ""):
+    if is_this_machine(parts.hostname) or proxy_bypass(parts.hostname or ""):
         return ""
     found = getproxies()
     proxy = found.get(parts.scheme) or found.get("all") or ""
     return proxy if "://" in proxy or not proxy else f"http://{proxy}"
+
+
+def is_this_machine(hostname: str | None) -> bool:
+    """Whether a host name or address means the machine that asks."""
+    return hostname in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", hostname or ""))
 
 
 def was_never_sent(fault: HTTPError) -> bool:

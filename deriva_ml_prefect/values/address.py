@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError
 from deriva_ml_prefect.values.frozen import Frozen
 from deriva_ml_prefect.values.names import ML_SCHEMA
+
+_HOST = re.compile(r"[^\s@]{1,255}")
 
 EMBEDDED = "embedded"
 """The host name that means the embedded DERIVA of `$DERIVA_ML_HOME`."""
@@ -24,6 +29,16 @@ class Address(Frozen):
     """Where new tables are made; None: the only domain schema."""
     project_name: str | None = None
     """Prefix of the CURIEs of new vocabularies; None: the default schema's name."""
+
+    def __init__(self, *values: Any, **named: Any) -> None:
+        super().__init__(*values, **named)
+        if not _HOST.fullmatch(self.hostname):
+            # it becomes the name of a folder, and part of messages: what stands before an @ is not repeated
+            shown = self.hostname.rpartition("@")[2][:60]
+            raise DerivaMLConfigurationError(
+                f"{shown!r} is not the name of a host{' without a credential' if '@' in self.hostname else ''}. Write "
+                "embedded, a host name or HOST:PORT; credentials come from a login or credential=."
+            )
 
     def __str__(self) -> str:
         return f"{self.hostname}/{self.catalog_id}"

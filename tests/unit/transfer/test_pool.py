@@ -140,6 +140,15 @@ def test_a_proxy_of_the_environment_is_used(server: Any, monkeypatch: pytest.Mon
     assert proxy_before("https://far.example.org") == ""
 
 
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "[::1]", "LOCALHOST"])
+def test_no_proxy_stands_before_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://proxy.example.org:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert proxy_before(f"http://{host}:8080") == proxy_before(f"https://{host}") == ""
+    assert proxy_before("http://127.0.0.1.example.org") == "http://proxy.example.org:3128"
+
+
 def test_a_proxy_is_told_who_asks(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", server.url.replace("//", "//me:p%40ss@"))
     server.plan(OK)

@@ -72,6 +72,14 @@ def test_raised_versions() -> None:
     assert str(version.raised(VersionPart.patch)) == "1.2.4"
 
 
+@pytest.mark.parametrize("host", ["", " ", "user:s3cret@h.example", "https://user:s3cret@h.example", "h\n", "h" * 256])
+def test_a_host_is_a_name_alone(host: str) -> None:
+    with pytest.raises(DerivaMLConfigurationError) as raised:
+        Address(host, "1")
+    assert "s3cret" not in str(raised.value)
+    assert len(str(raised.value)) < 300
+
+
 def test_addresses() -> None:
     assert parse_address("embedded/1") == Address("embedded", "1")
     assert parse_address(" www.example.org/eye-ai ") == Address("www.example.org", "eye-ai")
