@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -31,6 +32,7 @@ from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable
 from deriva_ml_prefect.phases.heartbeat import hold
 from deriva_ml_prefect.phases.scrubbing import clean_prose, show_files
 from deriva_ml_prefect.phases.seal import check_regular, sealing
+from deriva_ml_prefect.phases.tidy import TORN_SUFFIX
 from deriva_ml_prefect.transfer.hashing import copy_and_hash
 from deriva_ml_prefect.values.columns import check_of, check_text, check_value
 from deriva_ml_prefect.values.names import MLVocab
@@ -153,11 +155,18 @@ def _place(file: StagedFile, source: Path) -> StagedFile:
         file = replace(file, source=source)
     elif not file.path.is_symlink() and source.resolve() == file.path.resolve():
         return replace(file, mode="new", source=None)
-    file.path.unlink(missing_ok=True)
-    if file.mode == "symlink":
-        file.path.symlink_to(source.absolute())
-        return file
-    facts = copy_and_hash(source, file.path)
+    # under another name first: what was registered under this one stays until the new one is whole
+    temporary = file.path.with_name(f".{uuid.uuid4().hex}{TORN_SUFFIX}")
+    try:
+        if file.mode == "symlink":
+            temporary.symlink_to(source.absolute())
+            temporary.replace(file.path)
+            return file
+        facts = copy_and_hash(source, temporary)
+        temporary.replace(file.path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     return StagedFile(
         **{
             **vars(file),
@@ -468,7 +477,7 @@ def write_output(context: Context, request: Registration, content: bytes) -> Sta
     folder = _folder_of(context, assets.asset_table(catalog_of(context), request.asset_table))
     make_folder(folder)
     path = folder / check_filename(request.rename_file or request.file_name)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}{TORN_SUFFIX}")
     with temporary.open("wb") as stream:
         stream.write(content)
         stream.flush()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import shutil
 import stat
 from itertools import chain
@@ -20,6 +21,9 @@ from deriva_ml_prefect.values.sizes import format_count
 
 logger = logging.getLogger(__name__)
 """Files that a message names; the others are counted."""
+TORN_SUFFIX = ".tmp"
+"""Ends the names of staged files that are not whole yet; a dot begins them."""
+_PLACED = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(TORN_SUFFIX)}")
 
 
 def forget_staged_bytes(context: Context) -> None:
@@ -54,13 +58,14 @@ def find_strays(journal: Journal, rid: RID, staged: Path) -> list[Path]:
     found = []
     for at, _, names in os.walk(staged):
         folder = os.path.relpath(at, staged)
-        # what write_output left when it was killed is not the user's
+        # what was being placed when its process was killed is not the user's
         found += [
             Path(folder, name)
             for name in names
             if (folder, name) not in registered
             and os.path.join(at, name) not in sources  # noqa: PTH118 (for each of many files)
-            and (folder, name.removeprefix(".").removesuffix(".tmp")) not in registered
+            and (folder, name.removeprefix(".").removesuffix(TORN_SUFFIX)) not in registered
+            and not _PLACED.fullmatch(name)
         ]
     return sorted(found)
 
