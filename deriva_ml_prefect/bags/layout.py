@@ -50,12 +50,20 @@ def table_file(schema: str, table: str) -> str:
 
 def asset_file(table: str, rid: str, filename: str) -> str:
     """Path of an asset's file inside the bag."""
-    return f"data/assets/{safe_name(table)}/{rid}/{safe_name(filename)}"
+    return f"data/assets/{safe_name(table)}/{rid}/{payload_name(filename)}"
 
 
 def old_asset_folder(table: str, asset_rid: str) -> str:
     """Path that deriva-ml's own readers look into, as a link."""
     return f"data/asset/{asset_rid}/{safe_name(table)}"
+
+
+def payload_name(name: str) -> str:
+    """`name` as the last segment of a payload path: also what readers of tag files take for white space is encoded."""
+    safe = safe_name(name)
+    if len(safe.splitlines()) == 1 and safe == safe.rstrip():
+        return safe
+    return quote(safe, safe="")[:200]
 
 
 def safe_name(name: str) -> str:

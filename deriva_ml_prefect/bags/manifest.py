@@ -71,7 +71,8 @@ def read_fetch(bag: Path) -> list[PayloadFile]:
         parts = line.split("\t") if "\t" in line else line.split(None, 2)
         if len(parts) != 3:
             raise DerivaMLDataError(f"{bag / 'fetch.txt'} has a line that is no entry: {line[:200]!r}.")
-        url, length, path = parts[0], parts[1].strip(), unquote(parts[2].strip())
+        # after tabs, a blank at the end belongs to the name
+        url, length, path = parts[0], parts[1].strip(), unquote(parts[2] if "\t" in line else parts[2].strip())
         check_inside(path, f"{bag.name}/fetch.txt")
         if path not in manifest or not length.isdigit():
             raise DerivaMLDataError(

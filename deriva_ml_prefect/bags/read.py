@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deriva_ml_prefect.bags.layout import SCHEMA_FILE, old_asset_folder, safe_name, table_file
+from deriva_ml_prefect.bags.layout import SCHEMA_FILE, old_asset_folder, payload_name, safe_name, table_file
 from deriva_ml_prefect.bags.manifest import read_info
 from deriva_ml_prefect.bags.tables import Row, read_table
 from deriva_ml_prefect.catalog.feature_tables import define_feature
@@ -51,7 +51,10 @@ class Bag:
         if ref not in self._rows:
             table = self.schema.tables[ref]
             types = {name: _plain_type(table, name) for name in table.columns}
-            self._rows[ref] = list(read_table(self.files[ref], types))
+            rows = list(read_table(self.files[ref], types))
+            if rows and "RID" not in rows[0]:
+                raise DerivaMLDataError(f"{self.files[ref]} has no column RID. The bag is damaged: verify it.")
+            self._rows[ref] = rows
         return self._rows[ref]
 
 
@@ -61,9 +64,10 @@ def open_bag(path: Path | str) -> Bag:
     info = read_info(folder)
     try:
         schema = read_schema(json.loads((folder / SCHEMA_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError) as problem:
+    # what is JSON and no schema has something else where its parts should be
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise DerivaMLDataError(
-            f"{folder} has no readable {SCHEMA_FILE} ({problem}). Download the dataset again."
+            f"{folder} has no readable {SCHEMA_FILE} ({type(problem).__name__}: {problem}). Download the dataset again."
         ) from None
     files = {ref: folder / table_file(*ref) for ref in schema.tables if (folder / table_file(*ref)).is_file()}
     homes = [schema_name for schema_name, name in files if name == "Dataset_Version"]
@@ -109,7 +113,7 @@ def table_rows(bag: Bag, name: str | Ref, *, local_paths: bool = True) -> Iterat
 
 def asset_file_of(bag: Bag, table: Table, row: Mapping[str, Any]) -> Path | None:
     """Where the file of an asset's row lies; None while it has not been fetched, or has no bytes to fetch."""
-    name = safe_name(str(row.get("Filename") or row["RID"]))
+    name = payload_name(str(row.get("Filename") or row["RID"]))
     folder = bag.path / old_asset_folder(table.name, row["RID"])
     for found in (bag.path / "data" / "assets" / safe_name(table.name) / row["RID"] / name, folder / name):
         if found.is_file():

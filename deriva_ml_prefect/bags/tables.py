@@ -36,8 +36,11 @@ def write_table(path: Path, columns: Mapping[str, str], rows: Iterable[Mapping[s
 
 def read_table(path: Path, types: Mapping[str, str]) -> Iterator[Row]:
     """Rows with the values that were written; `types` are the column types, text where a column is not named."""
-    with path.open(encoding="utf-8", newline="") as file:
-        text = file.read()
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            text = file.read()
+    except UnicodeDecodeError:
+        raise DerivaMLDataError(f"{path} is not UTF-8. The bag is damaged: verify it.") from None
     records = _records(text, path)
     header = [str(name) for name in next(records, [])]
     kinds = [types.get(name, "text") for name in header]
@@ -46,7 +49,12 @@ def read_table(path: Path, types: Mapping[str, str]) -> Iterator[Row]:
             raise DerivaMLDataError(
                 f"{path}, row {number}: {len(record)} values for {len(header)} columns. The bag is damaged: verify it."
             )
-        yield {name: _value(cell, kind) for name, cell, kind in zip(header, record, kinds, strict=True)}
+        try:
+            yield {name: _value(cell, kind) for name, cell, kind in zip(header, record, kinds, strict=True)}
+        except (ValueError, RecursionError) as problem:
+            raise DerivaMLDataError(
+                f"{path}, row {number}: a value is not of its column's type ({problem}). The bag is damaged: verify it."
+            ) from None
 
 
 def _records(text: str, path: Path) -> Iterator[list[str | None]]:
