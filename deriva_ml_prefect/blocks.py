@@ -254,7 +254,7 @@ class DerivaCredentials(CheckedBlock, Block):
         path = self.credential_file.expanduser()
         try:
             hosts = json.loads(path.read_text())
-        except (OSError, ValueError) as e:
+        except (OSError, ValueError, RecursionError) as e:
             raise DerivaMLAuthenticationError(
                 f"Credential file {path} cannot be read ({type(e).__name__}). Log in again, or give another file."
             ) from None

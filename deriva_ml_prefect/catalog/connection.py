@@ -191,7 +191,7 @@ def stored_credential(hostname: str) -> Mapping[str, str]:
 
     try:
         found = get_credential(hostname)
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise DerivaMLAuthenticationError(
             f"The stored credential for {hostname} cannot be read ({type(problem).__name__}). "
             "Log in again with deriva-globus-auth-utils login."

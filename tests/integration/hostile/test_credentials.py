@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from deriva_ml_prefect.blocks import DerivaCredentials
 from deriva_ml_prefect.catalog import connection
-from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLValidationError
+from deriva_ml_prefect.exceptions import DerivaMLAuthenticationError, DerivaMLException, DerivaMLValidationError
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.provenance import notebook
 from tests.integration.hostile.conftest import Begin, Refused
@@ -123,3 +125,20 @@ def test_object_whose_address_leaves_the_store(url: str, begin: Begin, refused: 
     reader = begin()
     with refused(DerivaMLValidationError, "leaves its folder"):
         reader.download_asset(asset.asset_rid, reader.context.folder, update_catalog=False)
+
+
+@pytest.mark.parametrize("value", ["s3cret\n", "s3cret\r\nX: y", "s3cr\udce9t", "s3cr\0t"])
+@pytest.mark.parametrize("name", ["bearer-token", "cookie"])
+def test_credential_that_no_header_can_hold_is_not_shown(name: str, value: str, thief: Listener) -> None:
+    """As a token read from a file with its line end: http.client would say `Invalid header value b'Bearer …'`."""
+    with pytest.raises(DerivaMLAuthenticationError) as raised:
+        DerivaML(thief.url.removeprefix("http://"), "1", credential={name: value}).find_workflows()
+    assert "s3cr" not in "".join(traceback.format_exception(raised.value))
+    assert thief.seen == []
+
+
+def test_file_of_credentials_that_nests_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "credential.json"
+    path.write_bytes(b"[" * 100_000)
+    with pytest.raises(DerivaMLAuthenticationError, match="cannot be read"):
+        DerivaCredentials(credential_file=path).credential_for("h")
