@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass, field
 from sqlite3 import Connection
 from typing import Any
 
@@ -23,7 +23,7 @@ from deriva_ml_prefect.embedded.errors import BadRequest, Conflict, MethodNotAll
 from deriva_ml_prefect.embedded.http import Request, Response
 
 from .answers import JSON, created, done, json_bytes, listing, represent
-from .content import new_content
+from .content import Guard, new_content
 from .context import Store
 from .metadata import KEYS, check_value, verify
 from .objects import MOST_BYTES, claim_object
@@ -55,8 +55,19 @@ _FORMER = {
 """Names that fields of a job had once, which are still understood."""
 MOST_LENGTH = 1 << 42
 POSITION = re.compile(r"\d{1,9}")
-_WRITING = tuple(threading.RLock() for _ in range(64))
-"""Each for a part of all jobs: held while bytes of one are written, while a chunk is replaced, and to the end."""
+
+
+@dataclass
+class _Part:
+    """A part of all jobs."""
+
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    """Held while bytes of one are written, while a chunk is replaced, and while one becomes an object."""
+    ended: int = 0
+    """How many have become objects."""
+
+
+_PARTS = tuple(_Part() for _ in range(64))
 
 
 def upload_resource(store: Store, request: Request, target: Target) -> Response:
@@ -184,7 +195,7 @@ def _put_chunk(store: Store, request: Request, target: Target) -> Response:
     else:
         md5 = hashlib.md5(usedforsecurity=False) if stated else None
         sha256 = "content-sha256" in job.metadata
-        guard = partial(_while_open, store, request, target)
+        guard = _while_open(store, request, target)
         store.contents.write_at(job.job, position * job.chunk_length, pieces, md5=md5, sha256=sha256, guard=guard)
         if md5 is not None:
             _refuse_wrong(stated, md5.digest())
@@ -194,17 +205,27 @@ def _put_chunk(store: Store, request: Request, target: Target) -> Response:
     return done()
 
 
-@contextmanager
-def _while_open(store: Store, request: Request, target: Target) -> Iterator[None]:
-    """Within it the job neither ends nor is written by others; raises if it has ended."""
-    with _lock_of(target):
-        with store.database.read() as connection:
-            _find(connection, request, target)
-        yield
+def _while_open(store: Store, request: Request, target: Target) -> Guard:
+    """A guard within which the job neither becomes an object nor is written by others; raises if it is one already."""
+    part = _part_of(target)
+    seen = -1
+
+    @contextmanager
+    def guard() -> Iterator[None]:
+        nonlocal seen
+        with part.lock:
+            # for each piece of a body: the database is asked only when one of these jobs has ended since
+            if seen != part.ended:
+                with store.database.read() as connection:
+                    _find(connection, request, target)
+                seen = part.ended
+            yield
+
+    return guard
 
 
-def _lock_of(target: Target) -> threading.RLock:
-    return _WRITING[hash(target.arguments[0]) % len(_WRITING)]
+def _part_of(target: Target) -> _Part:
+    return _PARTS[hash(target.arguments[0]) % len(_PARTS)]
 
 
 def _replace_chunk(
@@ -215,7 +236,7 @@ def _replace_chunk(
     try:
         written = store.contents.hold(waiting, pieces)
         _refuse_wrong(stated, written.md5)
-        with _lock_of(target):
+        with _part_of(target).lock:
             with store.database.read() as connection:
                 _, job = _find(connection, request, target)
             start = position * job.chunk_length
@@ -249,7 +270,8 @@ def _exactly(pieces: Iterator[bytes], position: int, expected: int) -> Iterator[
 
 
 def _finalise(store: Store, request: Request, target: Target) -> Response:
-    with _lock_of(target):
+    part = _part_of(target)
+    with part.lock:
         with store.database.read() as connection:
             _, job = _find(connection, request, target)
             _require_complete(connection, job)
@@ -271,6 +293,7 @@ def _finalise(store: Store, request: Request, target: Target) -> Response:
                 acl={"owner": job.owner},
             )
             delete_job(connection, job, keep_content=True)
+        part.ended += 1
     return created(url_of(name.path, job.job))
 
 
