@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
@@ -21,10 +22,14 @@ from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.pages.preflight_page import render_preflight
 from deriva_ml_prefect.phases.preflight import require_ready
 from deriva_ml_prefect.phases.record import register_document
+from deriva_ml_prefect.phases.scrubbing import scrubber
 from deriva_ml_prefect.values.names import ExecMetadataType
 
 logger = logging.getLogger("deriva-ml-run")
 """Not the package's own logger, whose level the connection sets: whoever ran a model wants to know its execution."""
+
+_LONGEST_STEM = 100
+"""Characters of the folder's name in the names of Hydra's files."""
 
 _as_flow: ContextVar[bool] = ContextVar("deriva_ml_prefect_as_flow", default=False)
 
@@ -198,7 +203,11 @@ def _register_hydra_files(execution: Execution) -> None:
     if hydra is None or not hydra.output_subdir:
         return
     folder = Path(hydra.runtime.output_dir)
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(folder.parts[-2:]))
+    # the folder may be named after the overrides, secrets among them, and as long as a name can be
+    clean = scrubber(execution.context.home)
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(map(clean.text, folder.parts[-2:])))
+    if len(stem) > _LONGEST_STEM:
+        stem = f"{stem[:_LONGEST_STEM]}-{hashlib.sha256(stem.encode()).hexdigest()[:12]}"
     for file in sorted((folder / hydra.output_subdir).glob("*.yaml")):
         register_document(
             execution.context,

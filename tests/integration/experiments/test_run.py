@@ -69,6 +69,26 @@ def test_secrets_in_overrides_are_not_uploaded(ml: DerivaML, run: Run, tmp_path:
         assert password.encode() not in path.read_bytes(), path
 
 
+def test_folder_that_is_named_after_overrides(ml: DerivaML, run: Run) -> None:
+    """Its name is part of the names of Hydra's files in the catalog: without secrets, and not too long."""
+    password = f"correct-{secrets.token_hex(6)}"
+    done = run(
+        "--multirun",
+        f"model_config.password={password},other-{password}",
+        "hydra.sweep.subdir=${hydra.job.override_dirname}",
+    )
+    assert done.returncode == 0, done.stderr
+    long = run(f"hydra.run.dir=outputs/{'d' * 250}")
+    assert long.returncode == 0, long.stderr
+    names = []
+    for rid in (*rids_of(done), *rids_of(long)):
+        made = ml.lookup_execution(rid).list_assets("Output")
+        names += [str(asset.filename) for asset in made if "Hydra_Config" in asset.asset_types]
+    assert len(set(names)) == 9
+    assert all(password not in name and len(name) < 200 for name in names)
+    assert password not in Path(os.environ["DERIVA_ML_HOME"], "embedded", "hatrac.db").read_bytes().decode("latin-1")
+
+
 def test_dry_run_writes_nothing(ml: DerivaML, run: Run) -> None:
     before = len(ml.find_executions())
     done = run("dry_run=true", "model_config.fail=true")
