@@ -35,6 +35,27 @@ def take_unfinished(at: Context, journal: Journal, rid: RID) -> Context:
     DerivaMLAttemptError when its code has finished or another execution goes on with it already.
     """
     check_rid(rid, "continues")
+    entry = _unfinished(at, journal, rid)
+    old = replace(at, rid=rid, attempt=entry.attempt, flow_run_id=flow_runs.flow_run_of(journal, rid))
+    if ownership.owns(old.folder) and entry.status in (_S.Running, _S.Pending_Upload):
+        raise DerivaMLOwnershipError(
+            f"Execution {rid} is {entry.status} in this very process. End its with block before another execution goes "
+            "on with it."
+        )
+    owned = ownership.owns(old.folder)
+    hold(old)
+    try:
+        # another process may have gone on with it since
+        _unfinished(at, journal, rid)
+    except BaseException:
+        if not owned:
+            ownership.release(old.folder)
+        raise
+    return old
+
+
+def _unfinished(at: Context, journal: Journal, rid: RID) -> Entry:
+    """The entry of an execution that another one may go on with."""
     entry = executions.read_execution(journal, rid)
     if entry is None:
         raise DerivaMLNotFoundError(
@@ -52,14 +73,7 @@ def take_unfinished(at: Context, journal: Journal, rid: RID) -> Context:
             f"Upload what it staged with `deriva-ml-prefect resume {rid}`. To train on with what it made, begin a new "
             "execution that has its outputs among its assets=."
         )
-    old = replace(at, rid=rid, attempt=entry.attempt, flow_run_id=flow_runs.flow_run_of(journal, rid))
-    if ownership.owns(old.folder) and entry.status in (_S.Running, _S.Pending_Upload):
-        raise DerivaMLOwnershipError(
-            f"Execution {rid} is {entry.status} in this very process. End its with block before another execution goes "
-            "on with it."
-        )
-    hold(old)
-    return old
+    return entry
 
 
 def leave_behind(old: Context, journal: Journal, new: RID) -> None:

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from deriva_ml_prefect.catalog.rows import delete_rows
+from deriva_ml_prefect.exceptions import DerivaMLAttemptError
 from deriva_ml_prefect.journal import ownership
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
-from deriva_ml_prefect.phases import recover
+from deriva_ml_prefect.phases import recover, supersede
+from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 Begin = Callable[..., Execution]
@@ -105,3 +107,21 @@ def test_one_that_is_no_longer_in_the_catalog_does_not_hide_the_others(
     assert kept in [item.rid for item in ml.find_interrupted()]
     assert (ml.lookup_execution(kept).status_detail or "").startswith("owner lost")
     assert any(gone in message and "deleted its row" in message for message in caplog.messages)
+
+
+def test_another_process_goes_on_with_it_between_the_look_and_the_hold(
+    dead: Callable[[], str], begin: Begin, fork: Fork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rid = dead()
+    take = supersede.hold
+
+    def slow(context: Context) -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr(supersede, "hold", take)
+            assert fork(lambda: begin(continues=rid) and None).wait() == 0
+        return take(context)
+
+    monkeypatch.setattr(supersede, "hold", slow)
+    with pytest.raises(DerivaMLAttemptError, match=f"Execution {rid} is continued by .* already"):
+        begin(continues=rid)
+    assert not ownership.owns(begin().context.folder.with_name(rid))
