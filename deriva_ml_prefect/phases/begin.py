@@ -53,7 +53,7 @@ from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.names import MLAsset, MLVocab
 from deriva_ml_prefect.values.preflight import Preflight, Verdict
 from deriva_ml_prefect.values.records import DatasetVersionRecord, ExecutionRecord, WorkflowRecord
-from deriva_ml_prefect.values.rid import DRY_RUN_RID, RID
+from deriva_ml_prefect.values.rid import DRY_RUN_RID, RID, check_rid
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
 logger = logging.getLogger(__name__)
@@ -84,6 +84,8 @@ def begin_execution(request: Request) -> Context:
     or started with multiprocessing, by the owner of a running execution, or is another rank of its training, begins
     none: it takes part in that one.
     """
+    if request.continues is not None:
+        check_rid(request.continues, "continues")
     settings = load_settings()
     workspace = settings.workspace(request.address)
     nowhere = Context("", request.address, settings.home, workspace, dry_run=request.dry_run)

@@ -16,6 +16,7 @@ from deriva_ml_prefect.exceptions import DerivaMLDataError
 from deriva_ml_prefect.ml.bag import DatasetBag
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from tests.integration.hostile.conftest import Begin
+from tests.integration.hostile.test_values import CARRIED, tables  # noqa: F401 (a fixture)
 
 NAMES = (
     "Case.TXT", "case.txt", unicodedata.normalize("NFC", "é.txt"), unicodedata.normalize("NFD", "é.txt"), "-rf",
@@ -89,3 +90,23 @@ def test_changed_bag_is_refused_by_name(ml: DerivaML, begin: Begin, tmp_path: Pa
         change(bag)
         with pytest.raises(DerivaMLDataError):
             DatasetBag(open_bag(bag)).list_dataset_members(recurse=True)
+
+
+@pytest.mark.usefixtures("tables")
+def test_values_of_every_kind_are_read_back_from_a_bag(ml: DerivaML, begin: Begin) -> None:
+    if "Subject" not in ml.list_dataset_element_types():
+        ml.add_dataset_element_type("Subject")
+    subject = ml.pathBuilder().schemas["lab"].tables["Subject"]
+    rids = [row["RID"] for row in subject.insert([{"Name": f"bagged {name}"} for name in CARRIED])]
+    record = ml.feature_record_class("Subject", "Oddity")
+    wanted = dict(zip(rids, CARRIED.values(), strict=True))
+    with begin() as exe:
+        exe.add_features([record(Subject=rid, **{column: value}) for rid, (column, value) in wanted.items()])
+        dataset = exe.create_dataset("Training")
+    exe.upload_execution_outputs(retry_delay=0)
+    dataset.add_dataset_members({"Subject": rids})
+    bag = ml.download_dataset_bag(DatasetSpec(rid=dataset.dataset_rid))
+    found = {value.Subject: value for value in bag.feature_values("Subject", "Oddity")}
+    for rid, (column, value) in wanted.items():
+        read = getattr(found[rid], column)
+        assert (read, type(read)) == (value, type(value)), column

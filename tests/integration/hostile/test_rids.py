@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from deriva_ml_prefect.cli.main import main
 from deriva_ml_prefect.config.asset import AssetSpec
 from deriva_ml_prefect.config.dataset import DatasetSpec
+from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.exceptions import DerivaMLException, DerivaMLNotFoundError, DerivaMLValidationError
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from tests.integration.hostile.conftest import Begin, Refused
@@ -40,10 +42,17 @@ DOORS: dict[str, Callable[[DerivaML, str], Any]] = {
     "DatasetSpec": lambda ml, rid: ml.download_dataset_bag(DatasetSpec(rid=rid)),
     "AssetSpec": lambda ml, rid: AssetSpec(rid=rid),
 }
+FURTHER_DOORS: dict[str, Callable[[DerivaML, str], Any]] = {
+    "cite": lambda ml, rid: ml.cite(rid),
+    "verify_execution": lambda ml, rid: ml.verify_execution(rid),
+    "read_metrics": lambda ml, rid: ml.read_metrics([rid]),
+    "feature_values": lambda ml, rid: ml.feature_values("Subject", "Score", execution_rids=[rid]),
+    "continues": lambda ml, rid: ml.create_execution(continues=rid, workflow=Workflow(name="x", url="https://x.org")),
+}
 
 
 @pytest.mark.parametrize("rid", MALFORMED.values(), ids=MALFORMED)
-@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+@pytest.mark.parametrize("door", [*DOORS.values(), *FURTHER_DOORS.values()], ids=[*DOORS, *FURTHER_DOORS])
 def test_what_is_no_rid(door: Callable[[DerivaML, str], Any], rid: str, ml: DerivaML, refused: Refused) -> None:
     with refused((DerivaMLValidationError, DerivaMLNotFoundError)) as raised:
         door(ml, rid)
@@ -114,3 +123,15 @@ def _rid(ml: DerivaML, kind: str, subjects: tuple[str, ...]) -> str:
     (row,) = table.insert([{"Name": "deleted"}])
     table.filter(row["RID"] == table.RID).delete()
     return str(row["RID"])
+
+
+@pytest.mark.parametrize(
+    "rid", [*MALFORMED.values(), "1-ABCD@2PX-WS30-E58W", "\udcff"], ids=[*MALFORMED, "snapshot", "bytes"]
+)
+@pytest.mark.parametrize("command", ["show", "verify", "resume", "abort"])
+def test_what_is_no_rid_for_a_command(command: str, rid: str, ml: DerivaML, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--host", ml.host_name, "--catalog", ml.catalog_id]
+    assert main([command, *where, *(["--yes"] if command == "abort" else []), rid]) in (1, 2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("DerivaMLValidationError: RID ")
+    assert len(line) < 300
