@@ -57,6 +57,9 @@ from deriva_ml_prefect.values.rid import DRY_RUN_RID, RID, check_rid
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
 logger = logging.getLogger(__name__)
+_ahead = logging.getLogger(f"{__name__}.ahead")
+"""Whoever asks for a dry run wants to read what it found, whatever level the package's lines are wanted from."""
+_ahead.setLevel(logging.INFO)
 
 
 @dataclass(frozen=True)
@@ -442,7 +445,7 @@ def _tell_ahead(request: Request, workflow: Workflow) -> Preflight:
     report = look_ahead(request.address, request.spec, workflow)
     for check in report.checks:
         level = logging.INFO if check.verdict is Verdict.good else logging.WARNING
-        logger.log(level, "Preflight, %s: %s", check.name, check.text)
+        _ahead.log(level, "Preflight, %s: %s", check.name, check.text)
     return report
 
 

@@ -114,14 +114,14 @@ def _check_login(catalog: Catalog) -> Check:
     except DerivaMLOfflineError:
         raise
     except DerivaMLException as e:
-        return Check("credential", Verdict.failed, " ".join(str(e).split()))
+        return Check("login", Verdict.failed, " ".join(str(e).split()))
     return _judge_login(catalog, session)
 
 
 def _judge_login(catalog: Catalog, session: Session) -> Check:
     who = session.identity.display_name or session.identity.id
     if session.seconds_left is None:
-        return Check("credential", Verdict.good, f"logged in as {who}")
+        return Check("login", Verdict.good, f"logged in as {who}")
     left = (
         f"{session.seconds_left / 3600:.1f} h"
         if session.seconds_left >= 3600
@@ -132,8 +132,8 @@ def _judge_login(catalog: Catalog, session: Session) -> Check:
             f"The login of {who} at {catalog.address.hostname} ends in {left}. Log in again before a long run; a run "
             "looks for the new login when the server refuses the old one."
         )
-        return Check("credential", Verdict.warning, text)
-    return Check("credential", Verdict.good, f"logged in as {who}, for {left} more")
+        return Check("login", Verdict.warning, text)
+    return Check("login", Verdict.good, f"logged in as {who}, for {left} more")
 
 
 def _check_schema(catalog: Catalog) -> Check:

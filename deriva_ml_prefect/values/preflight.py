@@ -20,7 +20,7 @@ class Verdict(StrEnum):
 @dataclass(frozen=True)
 class Check:
     name: str
-    """`credential`, `schema`, `rights`, `terms`, `inputs`, `disk`."""
+    """`login`, `schema`, `rights`, `terms`, `inputs`, `disk`."""
     verdict: Verdict
     text: str
     """What was found; of one that failed, also what to do next."""

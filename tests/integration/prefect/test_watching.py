@@ -263,6 +263,27 @@ def _lines(server: PrefectServer, text: str) -> list[dict[str, Any]]:
     return found if len(found) == 2 else []
 
 
+def test_what_a_dry_run_finds_out_reaches_the_run(ml: DerivaML, server: PrefectServer) -> None:
+    name = named()
+
+    @deriva_execution(catalog=str(ml.address), workflow_type="Training", name=name)
+    def train() -> None: ...
+
+    with temporary_settings({PREFECT_LOGGING_LEVEL: "INFO"}):
+        train(dry_run=True)
+    (run,) = server.ask("/flow_runs/filter", {"flows": {"name": {"any_": [name]}}})
+
+    def told() -> dict[str, str]:
+        lines = server.ask("/logs/filter", {"logs": {"flow_run_id": {"any_": [run["id"]]}}, "limit": 200})
+        found = {line["message"].partition(":")[0]: line["message"] for line in lines}
+        return found if "Preflight, disk" in found else {}
+
+    found = wait_until(told, "the log lines")
+    # named so that it does not look like a secret, which is taken out of what goes to Prefect
+    assert found["Preflight, login"].startswith("Preflight, login: logged in as ")
+    assert {"Preflight, schema", "Preflight, terms"} <= found.keys()
+
+
 def test_secrets_in_lines_of_own_loggers_stay_here(
     ml: DerivaML, server: PrefectServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,8 +64,8 @@ def test_all_is_well(ml: DerivaML, workflow: Workflow, dataset: str, home: Path)
     spec = ExecutionSpec(datasets=[dataset], assets=[asset])
     report = ml.preflight(spec, workflow=workflow)
     assert report.ok, report.failed
-    assert {check.name for check in report.checks} == {"credential", "schema", "rights", "terms", "inputs", "disk"}
-    assert "logged in as" in texts(report, "credential")[0]
+    assert {check.name for check in report.checks} == {"login", "schema", "rights", "terms", "inputs", "disk"}
+    assert "logged in as" in texts(report, "login")[0]
     one, other = report.downloads
     assert (one.rid, one.cached_bytes) == (dataset, 0)
     assert one.bytes >= 3000
@@ -245,7 +245,8 @@ def test_catalog_that_is_away(monkeypatch: pytest.MonkeyPatch, home: Path) -> No
 
 
 def test_dry_run_tells(ml: DerivaML, workflow: Workflow, dataset: str, caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger("deriva_ml_prefect").setLevel(logging.INFO)
+    """Also where the package's own lines are wanted from WARNING up, as they are unless somebody says otherwise."""
+    logging.getLogger("deriva_ml_prefect").setLevel(logging.WARNING)
     with caplog.at_level(logging.INFO):
         ml.create_execution(datasets=[DatasetSpec(rid=dataset)], workflow=workflow, dry_run=True)
     told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("Preflight, ")]
@@ -270,11 +271,11 @@ PROJECT = Path(__file__).parents[1] / "experiments" / "project"
 
 def test_deriva_ml_run_looks_ahead_and_runs_nothing(ml: DerivaML, home: Path, tmp_path: Path) -> None:
     shutil.copytree(PROJECT, tmp_path / "project")
-    command = [sys.executable, "-m", "deriva_ml_prefect.cli.run", "--preflight", "--host", "embedded"]
+    command = [sys.executable, "-m", "deriva_ml_prefect.cli.run", "--host", "embedded", "--catalog", ml.catalog_id]
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*command, "--catalog", ml.catalog_id, *more],
+            [*command, *more],
             cwd=tmp_path / "project",
             capture_output=True,
             text=True,
@@ -283,9 +284,13 @@ def test_deriva_ml_run_looks_ahead_and_runs_nothing(ml: DerivaML, home: Path, tm
         )
 
     before = len(ml.find_executions())
-    done = run()
+    done = run("--preflight")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith("Nothing stands in the way of a run")
-    wrong = run("datasets=[1-ZZZZ]")
+    wrong = run("--preflight", "datasets=[1-ZZZZ]")
     assert wrong.returncode == 1
+    dry = run("dry_run=true")
+    assert dry.returncode == 0, dry.stderr
+    for told in ("Preflight, login: logged in", "Preflight, disk: "):
+        assert told in dry.stdout, dry.stdout
     assert len(ml.find_executions()) == before
