@@ -34,5 +34,8 @@ def _abort(arguments: argparse.Namespace) -> int:
             print(f"Execution {rid} stays {before.status}.")
             return 1
     context = abort(address, rid, arguments.reason)
-    print(f"Execution {rid} is Aborted. Its files are in {context.folder}; `deriva-ml-prefect gc` deletes them.")
+    print(
+        f"Execution {rid} is Aborted. Its files are in {context.folder}; `deriva-ml-prefect gc --aborted --delete` "
+        "deletes them."
+    )
     return 0

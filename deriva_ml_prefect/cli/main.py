@@ -14,7 +14,7 @@ COMMANDS: Mapping[str, str] = {
     "show": "show what an execution ran, read and made",
     "verify": "read every object and every row of an execution back, and compare them with their receipts",
     "resume": "finish what an execution staged and did not upload; the code is not run again",
-    "abort": "give an execution up for good: its status becomes Aborted, its files stay until gc",
+    "abort": "give an execution up for good: its status becomes Aborted, its files stay until gc --aborted",
     "gc": "list what may be deleted on this machine, with sizes; --delete deletes it",
     "embedded": "the embedded DERIVA: start, stop, status, url, token, backup, restore, check",
     "completion": "print what a shell needs to complete the commands",

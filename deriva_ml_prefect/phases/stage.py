@@ -429,6 +429,14 @@ def _asset_types(context: Context, terms: set[str]) -> tuple[dict[str, str], dic
     return {given: term.name for given, term in found.items()}, unknown
 
 
+def _how_it_is_gone(file: StagedFile) -> str:
+    if file.path.is_symlink():
+        return f"its source {file.source} is gone"
+    if file.md5 is not None:
+        return "it was written, and is not on the disk any more"
+    return "it was registered but never written"
+
+
 def _problem(
     context: Context, file: StagedFile, unknown_terms: Mapping[str, str], seal: Callable[[StagedFile], None]
 ) -> str | None:
@@ -439,8 +447,7 @@ def _problem(
     if missing:
         problems.append(f"it needs metadata {', '.join(missing)}: use set_metadata().")
     if not file.path.exists():
-        gone = f"its source {file.source} is gone" if file.path.is_symlink() else "it was registered but never written"
-        problems.append(f"{gone}: write it, register it again, or drop it with unregister().")
+        problems.append(f"{_how_it_is_gone(file)}: write it, register it again, or drop it with unregister().")
     else:
         try:
             seal(file)

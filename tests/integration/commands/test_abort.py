@@ -30,6 +30,7 @@ def test_staged_work_is_given_up_only_on_request(call: Call, run: Run, ml: Deriv
     done = call("abort", exe.rid, "--yes", "--reason", "wrong data")
     assert done.returncode == 0, done.stderr
     assert f"Execution {exe.rid} is Aborted." in done.stdout
+    assert "`deriva-ml-prefect gc --aborted --delete` deletes them" in done.stdout
     found = ml.lookup_execution(exe.rid)
     assert (found.status, found.status_detail) == (ExecutionStatus.Aborted, "wrong data")
     assert (exe.context.staged / "Image").is_dir()

@@ -54,6 +54,18 @@ def test_files_that_killed_code_did_not_write_are_named_and_can_be_dropped(
     assert call("resume", rid).stdout == f"Execution {rid} is Uploaded: nothing left.\n"
 
 
+def test_files_that_were_deleted_after_they_were_written_are_told_as_that(
+    call: Call, run: Callable[..., Execution], tmp_path: Path
+) -> None:
+    exe = run(upload=False)
+    ownership.release(exe.context.folder)
+    exe.context.folder.rename(tmp_path / "deleted")
+    refused = call("resume", exe.rid)
+    assert refused.returncode == 1
+    assert f"Image/{tmp_path.name}.png: it was written, and is not on the disk any more" in refused.stderr
+    assert "never written" not in refused.stderr
+
+
 def test_nothing_that_is_there_is_dropped(
     call: Call, run: Callable[..., Execution], ml: DerivaML, tmp_path: Path
 ) -> None:
