@@ -10,7 +10,7 @@
 
 _shtab_deriva_ml_prefect_commands() {
   local _commands=(
-    abort:'give an execution up for good: its status becomes Aborted, its files stay until gc. For an execution of this machine whose process is gone; one that is being uploaded can only be resumed.'
+    abort:'give an execution up for good: its status becomes Aborted, its files stay until gc --aborted. For an execution of this machine whose process is gone; one that is being uploaded can only be resumed.'
     completion:'print what a shell needs to complete the commands: of deriva-ml-prefect, with the RIDs of this machine, and of deriva-ml-run and deriva-ml-run-notebook. For bash, put this into ~/.bashrc: eval "$(deriva-ml-prefect completion bash)"; for zsh, after compinit in ~/.zshrc: eval "$(deriva-ml-prefect completion zsh)".'
     embedded:'the embedded DERIVA: start, stop, status, url, token, backup, restore, check'
     gc:'list what may be deleted on this machine, with sizes; --delete deletes it. Only what the catalog holds, as is asked of it now, and what was left behind; nothing of a run whose process lives, or whose outputs are not uploaded. Journals with their receipts stay. Without --delete, it is only listed.'
