@@ -61,7 +61,8 @@ class PrefectServer:
         request = urllib.request.Request(f"{self.url}/api{path}", data, {"Content-Type": "application/json"})
         for _ in range(20):
             try:
-                with urllib.request.urlopen(request, timeout=20) as answer:
+                # on SQLite the server stands still for a minute at times (docs/deployments.md)
+                with urllib.request.urlopen(request, timeout=90) as answer:
                     return json.load(answer)
             except urllib.error.HTTPError as e:
                 # its SQLite is busy, and nothing was done: Prefect's own client asks again as well

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mimetypes
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -49,8 +50,12 @@ def check_table_name(name: str) -> str:
 
 
 def object_path(asset_table: str, md5_hex: str, filename: str) -> str:
-    """Path of an asset's object below `/hatrac`, percent-encoded: `/hatrac/<Table>/<md5>.<file name>`."""
-    return f"/hatrac/{quote(asset_table, safe='')}/{md5_hex}.{quote(filename, safe='')}"
+    """Path of an asset's object below `/hatrac`, percent-encoded: `/hatrac/<Table>/<md5>.<file name>`.
+
+    A slash in the name of a table is none of the path, nor for a server that decodes it first: `_` stands for it.
+    """
+    folder = re.sub(r"[/\\]", "_", asset_table)
+    return f"/hatrac/{quote(folder, safe='')}/{md5_hex}.{quote(filename, safe='')}"
 
 
 def object_path_apart(asset_table: str, md5_hex: str, filename: str, said: Mapping[str, Any]) -> str:

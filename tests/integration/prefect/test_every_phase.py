@@ -24,7 +24,7 @@ from prefect.states import AwaitingRetry, State
 from deriva_ml_prefect import tasks
 from deriva_ml_prefect.blocks import ExecutionConfiguration
 from deriva_ml_prefect.catalog.rows import insert_rows
-from deriva_ml_prefect.decorators import deriva_execution, record
+from deriva_ml_prefect.decorators import deriva_execution, flow
 from deriva_ml_prefect.journal.store import close_journals
 from deriva_ml_prefect.ml.creation import create_ml_catalog
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
@@ -75,7 +75,7 @@ def machines(
 ) -> Iterator[Machines]:
     monkeypatch.setenv("DERIVA_ML_TIMEOUT", "2")
     monkeypatch.setenv("DERIVA_ML_RETRIES", "0")
-    monkeypatch.setattr(record, "UploadOptions", partial(UploadOptions, retry_delay=0.1))
+    monkeypatch.setattr(flow, "UploadOptions", partial(UploadOptions, retry_delay=0.1))
     made = Machines(deriva_home / "embedded", tmp_path, phase_catalog[0], monkeypatch.setenv)
     made.move_to("first")
     yield made
