@@ -30,7 +30,8 @@ _LARGEST_FLOAT4 = 3.4028234663852886e38
 _DECIMAL = re.compile(r"[+-]?\d{1,40}", re.ASCII)
 _DATE = r"\d{4}-?\d\d-?\d\d"
 _DAY = re.compile(_DATE, re.ASCII)
-_MOMENT = re.compile(rf"{_DATE}[T ]\d\d:?\d\d(?::?\d\d(?:\.\d{{1,6}}0*)?)?(?:Z|[+-]\d\d(?::?\d\d){{0,2}})?", re.ASCII)
+_CLOCK = r"[T ]\d\d:?\d\d(?::?\d\d(?:\.\d{1,6}0*)?)?(?:Z|[+-]\d\d(?::?\d\d){0,2})?"
+_MOMENT = re.compile(rf"{_DATE}(?:{_CLOCK})?", re.ASCII)
 """What both Python and PostgreSQL take: no weeks, no hours alone, nothing finer than microseconds."""
 _LARGEST_OFFSET = timedelta(hours=16)
 _DEEPEST = 200

@@ -192,6 +192,7 @@ def test_element_types(both: dict[str, Any], older: dict[str, Any]) -> None:
         ("date", "2026-01-02", "2026-01-02", True),
         ("timestamptz", "2026-01-02T03:00:00Z", "2026-01-02T04:00:00+01:00", True),
         ("timestamptz", "2026-01-02T03:00:00Z", "2026-01-02T03:00:01+00:00", False),
+        ("timestamp", "2026-01-02", "2026-01-02T00:00:00", True),
         ("int4", "no number", 5, False),
     ],
 )
