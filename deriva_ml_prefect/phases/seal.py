@@ -113,25 +113,28 @@ class Sealing:
         """All that wait: the bytes are on the disk, then the record of them."""
         waiting, self.waiting = self.waiting, {}
         if waiting:
-            folders = {each.parent for path in waiting for each in (path, path.resolve())}
+            # the bytes of a file, and then its name, in each folder that has one
+            needed = {path: dict.fromkeys((path, path.parent, path.resolve().parent)) for path in waiting}
+            each = dict.fromkeys(chain.from_iterable(needed.values()))
             with ThreadPoolExecutor(SYNCED_AT_ONCE) as pool:
-                problems = dict(zip(waiting, pool.map(_problem_of_disk, waiting), strict=True))
-            for folder in folders:
-                sync(folder)
-            self.refused |= {waiting[path].key: problem for path, problem in problems.items() if problem}
-            sealed = [seal for path, seal in waiting.items() if not problems[path]]
+                problems = dict(zip(each, pool.map(_problem_of_disk, each), strict=True))
+            sealed = []
+            for path, seal in waiting.items():
+                problem = next((problems[part] for part in needed[path] if problems[part]), None)
+                if problem:
+                    self.refused[seal.key] = problem
+                else:
+                    sealed.append(seal)
             journal_files.seal_files(journal_of(self.context), self.context.rid, sealed)
         self.stored_at = time.monotonic()
 
 
 def _problem_of_disk(path: Path) -> str | None:
-    """Why the bytes of a file are not on the disk; None when they are."""
+    """Why the bytes of a file, or the names of a folder, are not on the disk; None when they are."""
     try:
         sync(path)
     except OSError as e:
-        return (
-            f"the disk did not take {path}: {e.strerror}. Make room, or see what is wrong with it, and write it again."
-        )
+        return f"the disk did not take {path}: {e.strerror}. Make room, or see what is wrong with it, and repeat."
     return None
 
 
