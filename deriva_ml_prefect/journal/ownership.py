@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 import struct
 import sys
@@ -31,7 +30,6 @@ from deriva_ml_prefect.journal.store import Journal, forgotten, is_on_network, n
 from deriva_ml_prefect.values.frozen import Frozen
 from deriva_ml_prefect.values.rid import RID
 
-logger = logging.getLogger(__name__)
 LOCK_NAME = "owner.lock"
 NOTE_NAME = "owner.json"
 MISSED = 3
@@ -253,7 +251,10 @@ def check_not_taken_over(journal: Journal, folder: Path, rid: RID) -> None:
     if not locked or owner is None or owner["owner"] != held.token:
         raise taken_over(rid)
     if gone:
-        logger.warning(
+        # a tenth of what `ls` takes, which has no need of it
+        import logging
+
+        logging.getLogger(__name__).warning(
             "Execution %s: %s was deleted while it runs, and what lay there with it. The run goes on; files that were "
             "registered before, and are not on the disk any more, are named by the upload.",
             *(rid, folder),

@@ -36,6 +36,17 @@ def test_help_imports_nothing_heavy(module: str, tmp_path: Path) -> None:
     assert "usage:" in done.stdout
 
 
+def test_ls_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom deriva_ml_prefect.cli import main\nmain.main(['ls'])\nprint('loaded', *sorted(sys.modules))\n"
+    )
+    env = {**os.environ, "DERIVA_ML_HOME": str(tmp_path), "DERIVA_ML_HOST": "", "DERIVA_ML_CATALOG": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=60, check=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "sqlite3" in loaded
+    assert not {*HEAVY, "logging", "dataclasses"} & set(loaded)
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_wrong_usage_ends_with_2(module: str, tmp_path: Path) -> None:
     assert call(module, "--no-such-option", home=tmp_path).returncode == 2
