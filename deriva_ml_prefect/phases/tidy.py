@@ -20,7 +20,6 @@ from deriva_ml_prefect.values.rid import RID
 from deriva_ml_prefect.values.sizes import format_count
 
 logger = logging.getLogger(__name__)
-"""Files that a message names; the others are counted."""
 TORN_SUFFIX = ".tmp"
 """Ends the names of staged files that are not whole yet; a dot begins them."""
 _PLACED = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(TORN_SUFFIX)}")
