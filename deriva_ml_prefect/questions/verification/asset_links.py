@@ -27,38 +27,37 @@ def check_asset_links(catalog: Catalog, journal: Journal, entry: Entry, findings
     """
     made = _made(journal, entry.rid)
     read = _read(journal, entry)
-    tables = assets.linked_asset_tables(catalog)
-    for lost in sorted({*made, *read} - {table.name for table in tables}):
+    tables: dict[str, list[AssetTable]] = {}
+    for table in assets.linked_asset_tables(catalog):
+        tables.setdefault(table.name, []).append(table)
+    for lost in sorted({*made, *read} - tables.keys()):
         # it was linked, so it must be now: this says what it lacks
         assets.asset_table(catalog, lost)
-    for table in tables:
-        wanted = made.get(table.name, set())
-        needed, allowed = read.get(table.name, (set(), set()))
-        has = {
-            link[table.execution_asset_column]: link[table.role_column]
-            for page in _links(catalog, table, entry.rid)
-            for link in page
-        }
+    for name, same_named in tables.items():
+        # the journal keeps bare names, and a RID is in one table of the catalog only
+        has = {asset: role for table in same_named for asset, role in _links_of(catalog, table, entry.rid)}
+        wanted = made.get(name, set())
+        needed, allowed = read.get(name, (set(), set()))
         findings.checked["links to assets"] += len(wanted | needed)
         for asset in sorted(wanted):
             # one asset has one role in an execution, and what it read first stays an input
             if has.get(asset) != AssetRole.output and not (asset in allowed and has.get(asset) == AssetRole.input):
-                _differs(findings, table, asset, AssetRole.output, has.get(asset))
+                _differs(findings, name, asset, AssetRole.output, has.get(asset))
         for asset in sorted(needed - wanted):
             if has.get(asset) != AssetRole.input:
-                _differs(findings, table, asset, AssetRole.input, has.get(asset))
+                _differs(findings, name, asset, AssetRole.input, has.get(asset))
         further = has.keys() - wanted - allowed
-        if further and table.name != MLAsset.file:
+        if further and name != MLAsset.file:
             # a link was sent, its receipt was lost with the process, and the file was changed before the next attempt
-            rows = _rows(journal, entry.rid, table.name)
+            rows = _rows(journal, entry.rid, name)
             for asset in sorted(further):
                 if not (has[asset] == AssetRole.output and asset in rows):
-                    _differs(findings, table, asset, None, has[asset])
+                    _differs(findings, name, asset, None, has[asset])
 
 
-def _differs(findings: Findings, table: AssetTable, asset: RID, expected: str | None, found: str | None) -> None:
+def _differs(findings: Findings, table: str, asset: RID, expected: str | None, found: str | None) -> None:
     findings.differs(
-        f"{table.name} {asset}", "role in the execution", expected=expected and str(expected), found=found, kind="link"
+        f"{table} {asset}", "role in the execution", expected=expected and str(expected), found=found, kind="link"
     )
 
 
@@ -105,6 +104,13 @@ def _links(catalog: Catalog, table: AssetTable, rid: RID) -> Iterator[list[Row]]
         f"{table_name(table.execution_schema, table.execution_table)}/{equals(table.execution_execution_column, rid)}"
     )
     return iterate_rows(catalog, path)
+
+
+def _links_of(catalog: Catalog, table: AssetTable, rid: RID) -> Iterator[tuple[RID, str]]:
+    """(asset, role) of each link between the table and the execution."""
+    for page in _links(catalog, table, rid):
+        for link in page:
+            yield link[table.execution_asset_column], link[table.role_column]
 
 
 def objects_made(catalog: Catalog, rid: RID, findings: Findings) -> Iterator[tuple[Row, DueObject]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -175,18 +176,28 @@ def test_table_of_a_name_that_no_folder_can_have(name: str, ml: DerivaML, begin:
     assert ml.verify_execution(exe.execution_rid).same
 
 
-def test_tables_of_one_name_in_two_schemas(ml: DerivaML, begin: Begin, refused: Refused) -> None:
+@pytest.fixture
+def twin(ml: DerivaML) -> Iterator[None]:
+    """A second asset table called Mask, in another schema; it goes again with the test."""
+    ml.model.create_schema(Schema.define("twin"))
+    ml.refresh_schema()
+    ml.create_asset("Mask", schema="twin")
+    yield
+    ml.model.schemas["twin"].drop(cascade=True)
+    ml.refresh_schema()
+
+
+@pytest.mark.usefixtures("twin")
+def test_tables_of_one_name_in_two_schemas(begin: Begin, refused: Refused) -> None:
     """Files are kept by the bare name of their table: one would get the files of the other."""
-    if "twin" not in ml.model.schemas:
-        ml.model.create_schema(Schema.define("twin"))
-        ml.refresh_schema()
-        ml.create_asset("Mask", schema="twin")
-    exe = begin()
-    exe.asset_file_path("lab:Mask", "x.txt").write_bytes(b"lab")
-    with refused(DerivaMLSchemaError, "lab:Mask has the same name"):
-        exe.asset_file_path("twin:Mask", "x.txt")
-    with refused(DerivaMLSchemaError, "lab:Mask has the same name"):
-        exe.asset_file_path("twin:Mask", "y.txt")
+    with begin() as exe:
+        exe.asset_file_path("lab:Mask", "x.txt").write_bytes(b"lab")
+        with refused(DerivaMLSchemaError, "lab:Mask has the same name"):
+            exe.asset_file_path("twin:Mask", "x.txt")
+        with refused(DerivaMLSchemaError, "lab:Mask has the same name"):
+            exe.asset_file_path("twin:Mask", "y.txt")
+    exe.upload_execution_outputs(retry_delay=0)
+    assert exe.ml.verify_execution(exe.execution_rid).same
 
 
 def test_path_of_an_existing_file_gives_its_last_part(begin: Begin, made: Made, sources: Path) -> None:
