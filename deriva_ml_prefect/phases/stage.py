@@ -26,7 +26,7 @@ from deriva_ml_prefect.journal import effects as journal_effects
 from deriva_ml_prefect.journal import features as journal_features
 from deriva_ml_prefect.journal import files as journal_files
 from deriva_ml_prefect.journal import manifest
-from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors
+from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors, sync
 from deriva_ml_prefect.journal.files import StagedFile
 from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, journal_of, status_of
 from deriva_ml_prefect.phases.heartbeat import hold
@@ -164,6 +164,8 @@ def _place(file: StagedFile, source: Path) -> StagedFile:
             return file
         facts = copy_and_hash(source, temporary)
         temporary.replace(file.path)
+        # sealed already, so nobody will bring its name to the disk later
+        sync(file.path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

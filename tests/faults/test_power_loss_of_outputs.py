@@ -34,6 +34,7 @@ with ml.create_execution(ExecutionSpec(workflow=workflow)) as exe:
     source.write_bytes(b"source " * 1000 + rid.encode())
     exe.asset_file_path("Image", source)
     exe.asset_file_path("Image", source, copy_file=True, rename_file="copy.png")
+    exe.asset_file_path("Mask", source, copy_file=True, rename_file="mask.png")
     exe.log_metrics({"loss": 0.5}, step=1)
 print(rid, flush=True)
 os._exit(0)
@@ -67,7 +68,8 @@ def test_outputs_of_code_that_has_ended(
     exe.upload_execution_outputs()
     assert exe.status is ExecutionStatus.Uploaded
     lengths = {asset.filename: asset.length for asset in exe.ml.lookup_execution(rid).list_assets("Output")}
-    whole = {"new.png": 4000 + len(rid), "copy.png": 7000 + len(rid), "metrics.jsonl": len('{"step":1,"loss":0.5}\n')}
+    whole = {"new.png": 4000 + len(rid), "copy.png": 7000 + len(rid), "mask.png": 7000 + len(rid)}
+    whole |= {"metrics.jsonl": len('{"step":1,"loss":0.5}\n')}
     assert whole.items() <= lengths.items()
     close_journals()
 
