@@ -17,7 +17,7 @@ _IN_HEADERS = ("bearer-token", "cookie")
 def _checked(values: Mapping[str, str]) -> dict[str, str]:
     """The values, if a header can hold them; the library's own error would show them."""
     for name, value in values.items():
-        if name in _IN_HEADERS and not (isinstance(value, str) and value.isascii() and value.isprintable()):
+        if name in _IN_HEADERS and value and not (isinstance(value, str) and value.isascii() and value.isprintable()):
             raise DerivaMLAuthenticationError(
                 f"The {name} given has a line end, or another character that no header can hold. Give it without, as "
                 "it was issued."

@@ -76,3 +76,9 @@ def test_what_another_thread_found_is_not_looked_up_again() -> None:
 def test_a_cookie_is_a_credential() -> None:
     assert Credential({"cookie": "webauthn=x"}).headers() == {"Cookie": "webauthn=x"}
     assert Credential().headers() == {}
+
+
+def test_what_a_credential_does_not_have_is_not_sent() -> None:
+    """As from a variable of the environment that is not set."""
+    given: Any = {"bearer-token": None, "cookie": "webauthn=s3cret"}
+    assert Credential(given).headers() == {"Cookie": "webauthn=s3cret"}
