@@ -38,7 +38,8 @@ class MetricsReader:
     def _new_records(self, path: Path) -> Iterator[dict[str, Any]]:
         known = self._read.get(path, 0)
         if path.suffix.lower() in (".csv", ".json"):
-            records = parse_metrics(path.name, path.read_text(encoding="utf-8", errors="replace"))
+            # as the same file is read when it is in the catalog, but for what is torn
+            records = parse_metrics(path.name, path.read_bytes().decode("utf-8-sig", errors="replace"))
             self._read[path] = len(records)
             yield from records[known:]
             return

@@ -39,6 +39,19 @@ def test_tables_are_read_as_they_grow(tmp_path: Path) -> None:
     assert loss.points == ((1, 2.5), (2, 1.5))
 
 
+def test_tables_are_read_as_they_will_be_when_they_are_in_the_catalog(tmp_path: Path) -> None:
+    """Spreadsheets begin their files with a mark; line ends within quotes are part of a value."""
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(b'\xef\xbb\xbfepoch,loss,"the\r\nnote"\r\n1,2.5,3\r\n')
+    reader = MetricsReader()
+    assert reader.look([path])
+    points = {series.name: series.points for series in reader.measured.series()}
+    assert points == {"loss": ((1, 2.5),), "the\r\nnote": ((1, 3),)}
+    path = tmp_path / "metrics.json"
+    path.write_bytes(b'\xef\xbb\xbf{"loss": 1.0}')
+    assert reader.look([path])
+
+
 def test_a_file_that_is_gone_leaves_what_was_read(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"loss": 1.0}\n')
