@@ -216,9 +216,11 @@ def send_late_steps(address: Address) -> list[RID]:
         if owner is not None and owner.alive:
             continue
         context = _context(settings, address, journal, entry)
+        sign = _own_sign(context, entry)
         if not _hold_if_free(context):
             continue
         try:
+            executions.merge_facts(journal, entry.rid, {LAST_SIGN: sign})
             send_steps(context)
             told.append(entry.rid)
         except DerivaMLException as e:
@@ -243,8 +245,7 @@ def note_lost_owner(address: Address, rid: RID) -> bool:
     if entry is None or not _lost_unnoted(entry) or (owner and owner.alive):
         return False
     context = _context(settings, address, journal, entry)
-    # before this process writes anything, which would look like one
-    sign = max(ownership.last_sign(context.folder) or "", entry.last_activity)
+    sign = _own_sign(context, entry)
     if not _hold_if_free(context):
         return False
     try:
@@ -265,6 +266,11 @@ def _lost_unnoted(entry: Entry) -> bool:
     """Whether an execution is one whose owner has to be there, and nothing says yet that it is not."""
     noted = (entry.status_detail or "").startswith("owner lost")
     return entry.status in (_S.Running, _S.Pending_Upload) and not entry.facts.get("suspended") and not noted
+
+
+def _own_sign(context: Context, entry: Entry) -> str:
+    """When an execution gave its last sign of life; whoever only looks at it asks before anything it writes is one."""
+    return entry.facts.get(LAST_SIGN) or max(ownership.last_sign(context.folder) or "", entry.last_activity)
 
 
 def _hold_if_free(context: Context) -> bool:

@@ -14,6 +14,7 @@ import pytest
 
 from deriva_ml_prefect.catalog import executions
 from deriva_ml_prefect.catalog.connection import catalog_for
+from deriva_ml_prefect.exceptions import DerivaMLOfflineError
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.pages.execution_page import render_execution
@@ -102,6 +103,37 @@ def test_looking_at_a_dead_run_is_no_sign_of_life_of_it(
     exe = ml.resume_execution(rid)
     assert datetime.fromisoformat(ml.lookup_execution(rid).last_sign_of_life or "") > killed
     exe.abort()
+
+
+def test_nor_is_telling_the_catalog_of_it_what_it_was_not_told(
+    begin: Begin,
+    ml: DerivaML,
+    fork: Callable[..., Any],
+    tmp_path: Path,
+    wait_for: WaitFor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ready = tmp_path / "ready"
+
+    def away(*_: Any) -> None:
+        raise DerivaMLOfflineError("away")
+
+    def child() -> None:
+        exe = begin()
+        monkeypatch.setattr("deriva_ml_prefect.phases.advance.send_steps", away)
+        exe.execution_start()
+        ready.write_text(exe.execution_rid)
+        signal.pause()
+
+    process = fork(child)
+    rid = wait_for(lambda: ready.exists() and ready.read_text())
+    process.kill()
+    killed = datetime.now(UTC)
+    time.sleep(0.3)
+    assert [item.rid for item in recover.note_interrupted(ml.address)] == [rid]
+    found = ml.lookup_execution(rid)
+    assert (found.status, found.liveness) == ("Running", L.dead)
+    assert datetime.fromisoformat(found.last_sign_of_life or "") < killed
 
 
 def test_settled_needs_no_process(begin: Begin, ml: DerivaML) -> None:
