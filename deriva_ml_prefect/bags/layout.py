@@ -34,6 +34,8 @@ LONGEST_SEGMENT = 255
 """Bytes of a name that file systems hold."""
 MOST_SEGMENTS = 64
 """Of a path in a bag: more are there to do harm."""
+LONGEST_PATH = 2048
+"""Bytes of a path in a bag: with the folder of the bag before it, systems take no more than twice as many."""
 LAYOUT_VERSION = 1
 """Raised when bags are written otherwise: those in the cache are then made anew."""
 
@@ -85,6 +87,7 @@ def check_inside(path: str, where: str) -> list[str]:
         or not 2 <= len(parts) <= MOST_SEGMENTS
         or not _NO_SEGMENT.isdisjoint(parts)
         or _UNSAFE.search(path)
+        or len(path.encode("utf-8", "replace")) > LONGEST_PATH
         or max(len(part.encode("utf-8", "replace")) for part in parts) > LONGEST_SEGMENT
     ):
         raise DerivaMLValidationError(

@@ -69,7 +69,7 @@ def web_server(answer: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[str,
     "path",
     ["../x", "data/../../x", "/etc/passwd", "data/assets/../../../x", "data/./x", "data//x", "data", "bagit.txt",
      "data/a\\b", "data/a\x00b", "data/a\x1bb", "~/x", "C:/x", "data/" + "a/" * 1500 + "x", f"data/{'ä' * 128}",
-     f"data/{'a' * 256}/x"],
+     f"data/{'a' * 256}/x", "data/" + f"{'a' * 200}/" * 30 + "x"],
 )  # fmt: skip
 def test_paths_that_leave_the_data_folder(tmp_path: Path, path: str) -> None:
     with pytest.raises(DerivaMLDataError, match="nothing of it was fetched"):
