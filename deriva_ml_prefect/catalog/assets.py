@@ -347,4 +347,5 @@ def _record(table: AssetTable, row: Row, types: Iterable[str]) -> AssetRecord:
         description=row["Description"],
         asset_types=tuple(sorted(types)),
         metadata={name: row[name] for name in table.metadata},
+        schema=table.schema,
     )

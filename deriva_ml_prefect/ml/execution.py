@@ -157,7 +157,7 @@ class Execution(KnowsAbsent):
         folder = Path(dest_dir) if dest_dir else download.input_folder(self.context, record)
         path = download.fetch_asset(self.context, record, folder, cache=spec.cache, given=dest_dir is not None)
         if update_catalog and not self.context.dry_run:
-            table = assets.asset_table(catalog, record.asset_table)
+            table = assets.asset_table(catalog, (record.schema, record.asset_table))
             assets.link_assets(catalog, table, self.context.rid, [record.rid], AssetRole.input)
         facts = AssetFacts(
             record.asset_table,

@@ -199,7 +199,7 @@ class Asset:
     def list_executions(self, asset_role: str | None = None) -> list[RecordedExecution]:
         """The executions that made or read the file, or those of one role (`Output` made it, `Input` read it)."""
         catalog = catalog_for(self.address)
-        table = assets.asset_table(catalog, self.record.asset_table)
+        table = assets.asset_table(catalog, (self.record.schema, self.record.asset_table))
         links = assets.list_asset_executions(catalog, table, self.rid, role=asset_role)
         records = {r.rid: r for r in executions.read_executions(catalog, [rid for rid, _ in links])}
         return [RecordedExecution(self.address, records[rid]) for rid, _ in links]

@@ -97,11 +97,11 @@ def _fetch_assets(context: Context, specs: list[AssetSpec]) -> None:
     if not specs:
         return
     catalog = catalog_of(context)
-    linked: dict[str, list[str]] = {}
+    linked: dict[tuple[str, str], list[str]] = {}
     for spec in specs:
         record = assets.read_asset(catalog, spec.rid)
         fetch_asset(context, record, input_folder(context, record), cache=spec.cache)
-        linked.setdefault(record.asset_table, []).append(record.rid)
+        linked.setdefault((record.schema, record.asset_table), []).append(record.rid)
     if context.dry_run:
         return
     for table, rids in linked.items():

@@ -129,6 +129,8 @@ class AssetRecord:
     description: str | None = None
     asset_types: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    schema: str = ""
+    """Of the asset's table; empty where only the journal was asked."""
 
 
 @dataclass(frozen=True)

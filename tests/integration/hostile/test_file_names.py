@@ -200,6 +200,25 @@ def test_tables_of_one_name_in_two_schemas(begin: Begin, refused: Refused) -> No
     assert exe.ml.verify_execution(exe.execution_rid).same
 
 
+@pytest.mark.usefixtures("twin")
+def test_an_input_whose_table_has_a_namesake(ml: DerivaML, begin: Begin) -> None:
+    """It is linked in its own table, and its executions are found there."""
+    with begin() as maker:
+        maker.asset_file_path("lab:Mask", "x.txt").write_bytes(b"twin")
+    (made,) = maker.upload_execution_outputs(retry_delay=0)["Mask"]
+    url, md5 = (getattr(ml.lookup_asset(made.asset_rid), name) for name in ("url", "md5"))
+    values = {"URL": url, "Filename": "x.txt", "Length": 4, "MD5": md5}
+    (row,) = ml.pathBuilder().schemas["twin"].tables["Mask"].insert([values])
+    exe = begin(assets=[row["RID"]])
+    later = begin()
+    assert exe.asset_paths["Mask"][0].read_bytes() == b"twin"
+    assert later.download_asset(row["RID"]).read_bytes() == b"twin"
+    found = ml.lookup_asset(row["RID"]).list_executions("Input")
+    assert [each.rid for each in found] == [exe.execution_rid, later.execution_rid]
+    for each in (exe, later):
+        each.abort()
+
+
 def test_path_of_an_existing_file_gives_its_last_part(begin: Begin, made: Made, sources: Path) -> None:
     (sources.parent / "above.txt").write_bytes(b"above")
     with begin() as exe:
