@@ -305,6 +305,9 @@ def _describe(catalog: Catalog, table: Table) -> AssetTable:
         execution_execution_column=executions.right.column,
         role_column=role,
         metadata_types={name: table.typename(name) for name in metadata},
+        defaults={
+            name: table.default(name) for name in metadata if not table.nullok(name) and table.default(name) is not None
+        },
     )
 
 

@@ -94,7 +94,7 @@ def register_file(context: Context, request: Registration) -> StagedFile:
         path=target,
         source=source.absolute() if exists else None,
         asset_types=tuple(dict.fromkeys(map(str, request.asset_types or [table.name]))),
-        metadata=metadata,
+        metadata={**table.defaults, **metadata},
         description=clean_prose(request.description),
     )
     if exists:
@@ -262,8 +262,9 @@ def describe_file(
         raise DerivaMLValidationError(f"Execution {context.rid} has no registered file {key}.")
     if file.status == "uploaded":
         raise DerivaMLReadOnlyError(f"File {key} is in the catalog already; change its row there.")
-    plain = _plain(metadata) if metadata is not None else dict(file.metadata)
-    _check_metadata(assets.asset_table(catalog_of(context), file.asset_table), plain)
+    table = assets.asset_table(catalog_of(context), file.asset_table)
+    plain = {**table.defaults, **(_plain(metadata) if metadata is not None else file.metadata)}
+    _check_metadata(table, plain)
     _check_words(description or "", asset_types or ())
     _check_types(context, asset_types or ())
     journal_files.describe_file(
@@ -324,10 +325,14 @@ def _as_staged(
     }
     checks = {column.name: (check_of(column.typename), column.typename) for column in feature.columns}
     fixed = {feature.execution_column: context.rid, feature.feature_name_column: feature.name}
+    # of a column that is left out ERMrest would write null
+    left = {
+        column.name: column.default for column in feature.columns if not column.nullok and column.default is not None
+    }
     target_column, target_called = feature.target_column, f"{feature.name}.{feature.target_column}"
     names: tuple[str, ...] | None = None
     for record in records:
-        given = {**record, **fixed}
+        given = {**left, **record, **fixed}
         if tuple(given) != names:
             # of many records nearly all have the same columns
             names = tuple(given)

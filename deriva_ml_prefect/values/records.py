@@ -110,6 +110,8 @@ class AssetTable:
     role_column: str
     metadata_types: Mapping[str, str] = field(default_factory=dict)
     """ERMrest's typename of each metadata column."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """What is meant when a metadata column that is not null is left out: ERMrest would write null."""
 
     @property
     def qualified(self) -> str:

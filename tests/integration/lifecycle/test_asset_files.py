@@ -518,3 +518,34 @@ def test_empty_file_and_equal_files(ml: DerivaML, begin: Begin) -> None:
     found = made(ml, exe)
     assert found["empty.png"].length == 0
     assert found["same-1.png"].rid != found["same-2.png"].rid
+
+
+def _not_null(name: str, typename: str, default: Any) -> dict[str, Any]:
+    kind: dict[str, Any] = {"typename": typename}
+    if typename.endswith("[]"):
+        kind |= {"is_array": True, "base_type": {"typename": typename[:-2]}}
+    return {"name": name, "type": kind, "nullok": False, "default": default, "comment": None}
+
+
+def test_metadata_that_is_left_out_has_the_default_of_its_column(
+    ml: DerivaML, begin: Begin, subjects: tuple[str, ...]
+) -> None:
+    columns = [_not_null("Site", "text", "here"), _not_null("Words", "text[]", []), _not_null("Plate", "int4", 1)]
+    name = f"Sample_{uuid.uuid4().hex[:8]}"
+    ml.create_asset(name, columns)
+    ml.create_feature("Subject", name, metadata=columns)
+    record = ml.feature_record_class("Subject", name)
+    with begin() as exe:
+        exe.asset_file_path(name, "left.txt").write_bytes(b"left")
+        exe.asset_file_path(name, "given.txt", metadata={"Plate": 7}).write_bytes(b"given")
+        changed = exe.asset_file_path(name, "changed.txt", metadata={"Plate": 7})
+        changed.write_bytes(b"changed")
+        changed.metadata = {"Site": "there"}
+        exe.add_features([record(Subject=subjects[0]), record(Subject=subjects[1], Plate=7)])
+    exe.upload_execution_outputs(retry_delay=0)
+    found = {asset: record.metadata for asset, record in made(ml, exe).items()}
+    left = {"Site": "here", "Words": [], "Plate": 1}
+    assert found == {"left.txt": left, "given.txt": left | {"Plate": 7}, "changed.txt": left | {"Site": "there"}}
+    values = {str(value.Subject): value.Plate for value in ml.feature_values("Subject", name)}
+    assert values == {subjects[0]: 1, subjects[1]: 7}
+    assert ml.verify_execution(exe.execution_rid).same
