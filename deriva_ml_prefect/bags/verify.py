@@ -10,6 +10,7 @@ from pathlib import Path
 from deriva_ml_prefect.bags.layout import Folders
 from deriva_ml_prefect.bags.manifest import BAGIT, read_fetch, read_manifest, read_tag_manifest
 from deriva_ml_prefect.exceptions import DerivaMLChecksumError, DerivaMLDataError
+from deriva_ml_prefect.values.sizes import format_count
 
 
 def verify_bag(bag: Path, *, complete: bool = True) -> int:
@@ -30,13 +31,13 @@ def verify_bag(bag: Path, *, complete: bool = True) -> int:
     there = set(payload_files(bag))
     if extra := sorted(there - set(manifest)):
         raise DerivaMLDataError(
-            f"{bag} holds {len(extra)} files that its manifest does not list, e.g. {extra[0]!r}. They are not part of "
-            "the dataset: remove them, or get the bag again."
+            f"{bag} holds {format_count(len(extra), 'file')} that its manifest does not list, e.g. {extra[0]!r}. What "
+            "it does not list is no part of the dataset: remove it, or get the bag again."
         )
     if missing := sorted(set(manifest) - there - to_fetch):
         raise DerivaMLDataError(
-            f"{bag} lacks {len(missing)} files that its manifest lists, e.g. {missing[0]!r}. Materialise it, or get it "
-            "again."
+            f"{bag} lacks {format_count(len(missing), 'file')} that its manifest lists, e.g. {missing[0]!r}. "
+            "Materialise it, or get it again."
         )
     folders = Folders(bag, bag.name)
     for path in sorted(there):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from deriva_ml_prefect.pages.markdown import cell, linked_table, table
 from deriva_ml_prefect.questions.execution_summary import ExecutionSummary
 from deriva_ml_prefect.values.liveness import Liveness
+from deriva_ml_prefect.values.sizes import format_count
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 
@@ -72,8 +73,9 @@ def _local(summary: ExecutionSummary) -> list[str]:
     local = summary.local
     if local is None or summary.execution.status in (ExecutionStatus.Uploaded, ExecutionStatus.Aborted):
         return []
-    waiting = f"{local.files_waiting} files and {local.features_waiting} feature values wait in {local.folder}"
-    lines = [f"- **On this machine:** {waiting}"]
+    files = format_count(local.files_waiting, "file")
+    values = format_count(local.features_waiting, "feature value")
+    lines = [f"- **On this machine:** {files} and {values} wait in {local.folder}"]
     if not local.owner_alive and local.user_code != "idle":
         lines.append(f"- **Finish it with:** `deriva-ml-prefect resume {summary.execution.rid}`")
     return lines

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from deriva_ml_prefect.questions.verification.report import Against, Verification
 from deriva_ml_prefect.values.sizes import format_count, format_size
 
+_PLURAL = re.compile(r"s\b")
 _WITH = {Against.receipts: "its receipts in the journal", Against.itself: "what its rows and its record say"}
 
 
@@ -21,10 +23,15 @@ def render_verification(found: Verification) -> Iterator[str]:
         yield f"UNKNOWN  {_line(item)}"
     for note in found.notes:
         yield f"Note: {note}"
-    looked = ", ".join(f"{count:,} {name}" for name, count in found.checked.items() if name != "bytes")
+    looked = ", ".join(_counted(count, name) for name, count in found.checked.items() if name != "bytes")
     read = f" ({format_size(found.checked.get('bytes', 0))} read)" if found.content else " (their bytes were not read)"
     yield f"Looked at {looked}{read}."
     yield f"Execution {found.rid} of {found.address}: {_verdict(found)}"
+
+
+def _counted(count: int, names: str) -> str:
+    """`1 link to assets`, `1,000 links to assets`: the first plural is what is counted."""
+    return f"{count:,} {_PLURAL.sub('', names, count=1) if count == 1 else names}"
 
 
 def _verdict(found: Verification) -> str:

@@ -17,6 +17,7 @@ from deriva_ml_prefect.values.durations import RECORDED, measured_seconds
 from deriva_ml_prefect.values.effects import EffectState
 from deriva_ml_prefect.values.names import MLAsset
 from deriva_ml_prefect.values.run_record import run_record_name
+from deriva_ml_prefect.values.sizes import format_count
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 
@@ -53,16 +54,16 @@ def check_complete(context: Context) -> None:
     """Raise DerivaMLUploadError unless everything registered, staged and planned has its receipt."""
     journal = journal_of(context)
     missing = {
-        "files": files.count_unsent(journal, context.rid),
-        "feature values": features.count_unsent(journal, context.rid),
-        "effects": sum(
+        "file": files.count_unsent(journal, context.rid),
+        "feature value": features.count_unsent(journal, context.rid),
+        "effect": sum(
             count
             for state, (count, _) in effects.count_effects(journal, context.rid).items()
             if state is not EffectState.delivered
         ),
     }
     if any(missing.values()):
-        shown = ", ".join(f"{count} {name}" for name, count in missing.items() if count)
+        shown = ", ".join(format_count(count, name) for name, count in missing.items() if count)
         raise DerivaMLUploadError(
             f"Execution {context.rid} is not complete: {shown} without a receipt. Call upload_execution_outputs()."
         )

@@ -16,6 +16,7 @@ from deriva_ml_prefect.phases.deliver import deliver
 from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.values.effects import Effect, Failure, Order
 from deriva_ml_prefect.values.listed import first_of
+from deriva_ml_prefect.values.sizes import format_count
 
 MOST_HALVINGS = 300
 """So often is looked which values of a batch are refused; if more are wrong, whole batches are told."""
@@ -31,8 +32,8 @@ def flush_features(context: Context, options: UploadOptions = UploadOptions()) -
     unsent = journal_files.count_unsent(journal, context.rid)
     if unsent:
         raise DerivaMLUploadError(
-            f"Execution {context.rid} has {unsent} files that are not uploaded; feature values wait for them. Call "
-            "upload_execution_outputs() again."
+            f"Execution {context.rid} has {format_count(unsent, 'file')} to upload first; feature values wait for "
+            "that. Call upload_execution_outputs() again."
         )
     failed = _flush(context, options)
     expired = next((failure for failure in failed if failure.credential_expired), None)

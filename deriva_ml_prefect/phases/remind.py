@@ -20,6 +20,7 @@ from deriva_ml_prefect.journal import executions, features, files
 from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
 from deriva_ml_prefect.phases.context import Context, journal_of
 from deriva_ml_prefect.values.listed import first_of
+from deriva_ml_prefect.values.sizes import format_count
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 logger = logging.getLogger(__name__)
@@ -118,8 +119,8 @@ def _what_is_left(context: Context) -> str | None:
         if entry is None or entry.superseded_by:
             return None
         counts = {
-            "files": files.count_unsent(journal, context.rid),
-            "feature values": features.count_unsent(journal, context.rid),
+            "file": files.count_unsent(journal, context.rid),
+            "feature value": features.count_unsent(journal, context.rid),
         }
         tried = any(s.status is _S.Pending_Upload for s in executions.status_history(journal, context.rid))
     except DerivaMLException as e:
@@ -132,10 +133,11 @@ def _what_is_left(context: Context) -> str | None:
         return None
     if not tried:
         return f"nothing of it was uploaded: no outputs are in catalog {context.address}"
-    shown = " and ".join(f"{count} {name}" for name, count in counts.items() if count) or "its end"
+    shown = " and ".join(format_count(count, name) for name, count in counts.items() if count) or "its end"
+    wait = "waits" if sum(counts.values()) <= 1 else "wait"
     if entry.status is _S.Uploaded:
-        return f"{shown} that it got after its upload wait to go to catalog {context.address}"
-    return f"its upload did not: {shown} wait to go to catalog {context.address}"
+        return f"{shown} that it got after its upload {wait} to go to catalog {context.address}"
+    return f"its upload did not: {shown} {wait} to go to catalog {context.address}"
 
 
 def tell_of_unregistered(context: Context) -> list[Path]:

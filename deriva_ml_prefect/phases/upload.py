@@ -24,6 +24,7 @@ from deriva_ml_prefect.values.effects import Effect, Failure, Order, Receipt
 from deriva_ml_prefect.values.listed import first_of
 from deriva_ml_prefect.values.names import AssetRole
 from deriva_ml_prefect.values.objects import object_path, object_path_apart
+from deriva_ml_prefect.values.sizes import format_count
 
 logger = logging.getLogger(__name__)
 
@@ -145,14 +146,15 @@ def _error(
     if expired is not None:
         return DerivaMLCredentialExpired(
             f"Execution {context.rid}: the server no longer accepts the credential, and {len(failed)} of "
-            f"{len(failed) + uploaded} files wait for another one. {expired.reason} Everything is still staged: renew "
-            f"the credential, then {again}."
+            f"{format_count(len(failed) + uploaded, 'file')} wait for another one. {expired.reason} Everything is still "
+            f"staged: renew the credential, then {again}."
         )
     shown = first_of(f"{key}: {reason.rstrip('.')}" for key, reason in failed.items())
-    others = f" The {uploaded} others are in the catalog." if uploaded else ""
+    others = f" {format_count(uploaded, 'other')} went to the catalog." if uploaded else ""
+    were = "was" if len(failed) == 1 else "were"
     return DerivaMLUploadError(
-        f"Execution {context.rid}: {len(failed)} files were not uploaded. {shown}.{others} Everything is still "
-        f"staged: correct what is wrong (or drop a file with its path's unregister()), then {again}.",
+        f"Execution {context.rid}: {format_count(len(failed), 'file')} {were} not uploaded. {shown}.{others} What is "
+        f"on the disk stays staged: correct what is wrong (or drop a file with its path's unregister()), then {again}.",
         list(failed.items()),
         passing=passing,
     )

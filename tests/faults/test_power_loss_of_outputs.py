@@ -101,7 +101,7 @@ def test_a_file_that_the_disk_does_not_take_is_named_and_the_others_are_uploaded
     command = [sys.executable, "-c", _REFUSED, lab.catalog_id]
     done = subprocess.run(command, env=variables, stdout=subprocess.PIPE, text=True, check=True)
     rid, told = done.stdout.splitlines()
-    assert "1 files were not uploaded. Image/bad.png: the disk did not take" in told
+    assert "1 file was not uploaded. Image/bad.png: the disk did not take" in told
     exe = DerivaML("embedded", lab.catalog_id).resume_execution(rid)
     assert [path.file_name for path in exe.staged().files] == ["bad.png"]
     exe.upload_execution_outputs()

@@ -83,8 +83,8 @@ def test_what_is_left_of_an_upload_is_told(begin: Begin, caplog: pytest.LogCaptu
     caplog.clear()
     tell_of_missing_uploads()
     told = {rid: m for m in caplog.messages for rid in (torn.rid, late.rid) if f"Execution {rid} ended" in m}
-    assert "its upload did not: 1 files wait" in told[torn.rid]
-    assert "1 files that it got after its upload wait" in told[late.rid]
+    assert "its upload did not: 1 file waits" in told[torn.rid]
+    assert "1 file that it got after its upload waits" in told[late.rid]
     assert all("deriva-ml-prefect resume" in message for message in told.values())
 
 

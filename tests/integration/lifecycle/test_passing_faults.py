@@ -48,7 +48,7 @@ def test_faults_that_pass_are_told_from_others(ailing: Ailing, execution: Execut
     ailing.refuse = lambda method, path: (
         (403 if "a.bin" in path else 503) if is_put(".bin")(method, path) and "c.bin" not in path else None
     )
-    with pytest.raises(DerivaMLUploadError, match="The 1 others are in the catalog") as caught:
+    with pytest.raises(DerivaMLUploadError, match="1 other went to the catalog") as caught:
         execution.upload_execution_outputs(max_retries=0)
     assert not caught.value.passing
     assert [key for key, _ in caught.value.failed] == ["Image/a.bin", "Image/b.bin"]

@@ -92,7 +92,7 @@ def test_uploaded_is_refused_while_something_waits(ml: DerivaML, begin: Begin) -
     with begin() as exe:
         exe.asset_file_path("Image", "waits.png").write_bytes(b"waits")
     exe.update_status(S.Pending_Upload)
-    with pytest.raises(DerivaMLUploadError, match="1 files"):
+    with pytest.raises(DerivaMLUploadError, match="1 file without"):
         exe.update_status(S.Uploaded)
     assert both(ml, exe) == (S.Pending_Upload, S.Pending_Upload)
 

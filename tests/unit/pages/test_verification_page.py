@@ -32,3 +32,11 @@ def test_verdict(differences: int, unchecked: int, verdict: str) -> None:
         0,
     )
     assert list(render_verification(found))[-1] == f"Execution 1-A of {ADDRESS}: {verdict}"
+
+
+def test_what_was_looked_at_is_counted_as_people_count() -> None:
+    checked = {"execution row": 1, "asset rows": 1, "links to assets": 1, "datasets": 1, "objects": 1000, "bytes": 1}
+    found = Verification(ADDRESS, "1-A", Against.receipts, True, (), (), 0, checked)
+    assert list(render_verification(found))[-2] == (
+        "Looked at 1 execution row, 1 asset row, 1 link to assets, 1 dataset, 1,000 objects (1 byte read)."
+    )
