@@ -146,8 +146,8 @@ def _error(
     if expired is not None:
         return DerivaMLCredentialExpired(
             f"Execution {context.rid}: the server no longer accepts the credential, and {len(failed)} of "
-            f"{format_count(len(failed) + uploaded, 'file')} wait for another one. {expired.reason} Everything is still "
-            f"staged: renew the credential, then {again}."
+            f"{format_count(len(failed) + uploaded, 'file')} wait for another one. {expired.reason} Everything is "
+            f"still staged: renew the credential, then {again}."
         )
     shown = first_of(f"{key}: {reason.rstrip('.')}" for key, reason in failed.items())
     others = f" {format_count(uploaded, 'other')} went to the catalog." if uploaded else ""
