@@ -7,6 +7,7 @@ import io
 import json
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,13 +148,18 @@ def _parse_csv(text: str) -> list[dict[str, Any]]:
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = next(lines, [])
-        if twins := sorted({name for name in header if header.count(name) > 1}):
+        # spreadsheets end their lines with empty columns that have no name
+        if twins := sorted(name for name, times in Counter(header).items() if times > 1 and name):
             raise DerivaMLDataError(f"it has more than one column {', '.join(map(repr, twins))}.")
         records = []
         for values in lines:
             if len(values) != len(header):
                 raise DerivaMLDataError(f"line {lines.line_num} has {len(values)} values for {len(header)} columns.")
-            records.append({name: _number(value) for name, value in zip(header, values, strict=True)})
+            filled = [(name, value) for name, value in zip(header, values, strict=True) if name or value]
+            record = {name: _number(value) for name, value in filled}
+            if len(record) < len(filled):
+                raise DerivaMLDataError(f"line {lines.line_num} has values in more than one column without a name.")
+            records.append(record)
     except csv.Error as e:
         raise DerivaMLDataError(f"line {lines.line_num} is no CSV ({e}).") from None
     return records

@@ -25,6 +25,9 @@ from deriva_ml_prefect.watching.metrics import MetricsReader
         ("m.csv", 'a\n"x\u2028y\x0cz"\n', [{"a": "x\u2028y\x0cz"}]),
         ("m.csv", "a,b,c\n1_000,\u0663, 2\n", [{"a": "1_000", "b": "\u0663", "c": 2}]),
         ("m.csv", "a,b\n1e999," + "9" * 5000 + "\n", [{"a": "1e999", "b": "9" * 5000}]),
+        ("m.csv", "a,b,,\n1,2,,\n", [{"a": 1, "b": 2}]),
+        ("m.csv", ",a\n0,2\n", [{"": 0, "a": 2}]),
+        ("m.csv", ",".join(map(str, range(50_000))) + "\n", []),
         ("m.csv", "a,b\n-inf,1e-3\n", [{"a": -math.inf, "b": 0.001}]),
     ],
 )
@@ -42,6 +45,7 @@ def test_forms(name: str, text: str, records: list[dict[str, object]]) -> None:
         ("m.jsonl", '{"a": 1}\n' + "[" * 100_000, "line 2 is no JSON"),
         ("m.json", "[" * 100_000, "no JSON"),
         ("m.csv", "a,b,a\n1,2,3\n", "more than one column 'a'"),
+        ("m.csv", "a,,\n1,2,3\n", "line 2 has values in more than one column without a name"),
         ("m.csv", "a,b\n1,2\n3\n", "line 3 has 1 values for 2 columns"),
     ],
 )
