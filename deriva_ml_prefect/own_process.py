@@ -30,6 +30,7 @@ from prefect.context import FlowRunContext, hydrated_context, serialize_context
 from prefect.states import Crashed
 
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError, DerivaMLProcessError
+from deriva_ml_prefect.values.errors import error_text
 
 PATIENCE = 10.0
 """Seconds that a child may take to end after it was asked to."""
@@ -208,7 +209,7 @@ def serve(descriptor: int) -> None:
         answer = cloudpickle.dumps(("end", value, error))
     # a result or an error that cannot be sent is told as what it says of itself
     except Exception as e:  # noqa: BLE001
-        kept = None if error is None else DerivaMLProcessError(f"{type(error).__name__}: {error}")
+        kept = None if error is None else DerivaMLProcessError(f"{type(error).__name__}: {error_text(error)}")
         unsent = DerivaMLProcessError(f"What the code returned cannot be sent to another process: {e}")
         answer = cloudpickle.dumps(("end", None, kept or unsent))
     _answers.write(len(answer).to_bytes(8, "big") + answer)

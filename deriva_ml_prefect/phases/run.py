@@ -15,6 +15,7 @@ from deriva_ml_prefect.phases.context import Context, check_writable, entry_of, 
 from deriva_ml_prefect.phases.interrupt import Interruption, leave_code
 from deriva_ml_prefect.phases.remind import tell_of_unregistered
 from deriva_ml_prefect.phases.seal import seal_outputs
+from deriva_ml_prefect.values.errors import error_text
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
 T = TypeVar("T")
@@ -74,7 +75,8 @@ def fail(context: Context, error: BaseException) -> None:
 
 def describe_error(error: BaseException) -> str:
     """An error as Status_Detail shows it."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    text = error_text(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def run_user_code(context: Context, user_code: Callable[[Context], T]) -> T:

@@ -15,6 +15,7 @@ from deriva_ml_prefect.exceptions import DerivaMLExecutionError
 from deriva_ml_prefect.journal.disk import make_folder, naming_disk_errors, sync
 from deriva_ml_prefect.provenance.scrub import LEAST_KEY, Scrubber, make_scrubber, parts_of_name
 from deriva_ml_prefect.values.columns import spelled_out
+from deriva_ml_prefect.values.errors import error_text, has_text
 
 KEY_FILE = "scrub.key"
 _shown: set[str] = set()
@@ -88,11 +89,11 @@ def clean_error(error: BaseException, *, _seen: frozenset[int] = frozenset()) ->
 
     What no store can keep, such as the bytes of a file name that is no text, is escaped: the end of a flow run could
     not be told otherwise. The texts in its arguments are changed, and those of its causes. An error that makes its text
-    of something else is replaced by a DerivaMLExecutionError that names its type.
+    of something else, or cannot make one, is replaced by a DerivaMLExecutionError that names its type.
     """
     if id(error) in _seen:
         return error
-    if _clean(str(error)) != str(error):
+    if _clean(error_text(error)) != error_text(error):
         error.args = tuple(_clean(item) if isinstance(item, str) else item for item in error.args)
     if isinstance(error, SystemExit) and isinstance(error.code, str):
         error.code = _clean(error.code)
@@ -107,8 +108,8 @@ def clean_error(error: BaseException, *, _seen: frozenset[int] = frozenset()) ->
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             clean_error(inner, _seen=seen)
-    told = str(error)
-    if _clean(told) == told or not isinstance(error, Exception):
+    told = error_text(error)
+    if has_text(error) and (_clean(told) == told or not isinstance(error, Exception)):
         return error
     replaced = DerivaMLExecutionError(f"{type(error).__name__}: {_clean(told)}")
     return replaced.with_traceback(error.__traceback__)

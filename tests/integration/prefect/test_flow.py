@@ -18,7 +18,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 from deriva_ml_prefect.blocks import ExecutionConfiguration
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.decorators import deriva_execution
-from deriva_ml_prefect.exceptions import DerivaMLValidationError
+from deriva_ml_prefect.exceptions import DerivaMLExecutionError, DerivaMLValidationError
 from deriva_ml_prefect.experiments.model_run import as_flow, run_model
 from deriva_ml_prefect.experiments.specs import DerivaMLConfig
 from deriva_ml_prefect.ml.current import current_execution
@@ -106,6 +106,28 @@ def test_failure_of_the_code_is_a_failed_execution(ml: DerivaML, recorded: Calla
     run = flow_run_of(seen[0])
     assert run.state is not None
     assert run.state.is_failed()
+
+
+def test_an_error_that_cannot_say_anything_is_a_failed_execution(ml: DerivaML, recorded: Callable[..., Any]) -> None:
+    class UnsayableError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    seen: list[str] = []
+
+    @recorded(name="fails-without-words")
+    def train(execution: Execution) -> None:
+        seen.append(execution.execution_rid)
+        raise UnsayableError
+
+    with pytest.raises(UnsayableError):
+        train.fn()
+    with pytest.raises(DerivaMLExecutionError, match="UnsayableError: its text could not be made"):
+        train()
+    for rid in seen:
+        record = ml.lookup_execution(rid)
+        assert record.status is ExecutionStatus.Failed
+        assert "UnsayableError: its text could not be made" in (record.status_detail or "")
 
 
 @pytest.mark.parametrize("code", [0, None])

@@ -13,6 +13,7 @@ from deriva_ml_prefect.phases.context import Context, entry_of
 from deriva_ml_prefect.phases.door import DryDoor, door_of
 from deriva_ml_prefect.phases.record import link_name
 from deriva_ml_prefect.phases.run import describe_error
+from deriva_ml_prefect.phases.scrubbing import clean_error
 from deriva_ml_prefect.phases.send import CHUNK_SIZE, UploadOptions
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.durations import format_duration
@@ -38,6 +39,27 @@ def test_durations_as_deriva_ml_writes_them(seconds: float, text: str) -> None:
 def test_errors_as_status_detail() -> None:
     assert describe_error(ValueError("no rate")) == "ValueError: no rate"
     assert describe_error(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class UnsayableEnd(BaseException):
+    __str__ = Unsayable.__str__
+
+
+def test_errors_that_cannot_say_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERIVA_ML_HOME", str(tmp_path))
+    assert describe_error(Unsayable()) == "Unsayable: its text could not be made (RuntimeError)"
+    for error in (Unsayable(), UnsayableEnd()):
+        clean = clean_error(error)
+        assert str(clean) == f"{type(error).__name__}: its text could not be made (RuntimeError)"
+    of_that = ValueError("no rate")
+    of_that.__cause__ = Unsayable()
+    assert clean_error(of_that) is of_that
+    assert str(of_that.__cause__).startswith("Unsayable: ")
 
 
 def test_options_of_the_chapter() -> None:
