@@ -23,6 +23,7 @@ from deriva_ml_prefect.pages.preflight_page import render_preflight
 from deriva_ml_prefect.phases.preflight import require_ready
 from deriva_ml_prefect.phases.record import register_document
 from deriva_ml_prefect.phases.scrubbing import scrubber
+from deriva_ml_prefect.phases.send import UploadOptions
 from deriva_ml_prefect.values.names import ExecMetadataType
 
 logger = logging.getLogger("deriva-ml-run")
@@ -92,6 +93,8 @@ def run_model(
     code = script_config or model_config
     if code is None:
         raise DerivaMLConfigurationError("Nothing is configured to run: choose a model_config or a script_config.")
+    # refused now, not when the model has run
+    UploadOptions(timeout=(upload_timeout, upload_timeout), chunk_size=upload_chunk_size)
     ml = _connect(deriva_ml, ml_class or DerivaML)
     spec = ExecutionSpec(
         datasets=list(datasets or ()),

@@ -97,6 +97,15 @@ def test_dry_run_writes_nothing(ml: DerivaML, run: Run) -> None:
     assert len(ml.find_executions()) == before
 
 
+def test_an_upload_that_cannot_be_is_refused_before_the_model_runs(ml: DerivaML, run: Run) -> None:
+    before = {record.rid for record in ml.find_executions()}
+    done = run("upload_chunk_size=0", "model_config.show=true")
+    assert done.returncode == 1
+    assert "chunk_size is 0" in done.stderr
+    assert "the label has" not in done.stdout
+    assert {record.rid for record in ml.find_executions()} == before
+
+
 def test_error_of_the_model_is_its_own(ml: DerivaML, run: Run) -> None:
     done = run("model_config.fail=true")
     assert done.returncode == 1
