@@ -99,6 +99,9 @@ def register_file(context: Context, request: Registration) -> StagedFile:
     )
     if exists:
         file = _place(file, source)
+    elif target.is_symlink():
+        # what is written to it is not meant for the file that was linked before
+        target.unlink(missing_ok=True)
     journal = journal_of(context)
     may_be_meant_as_new = exists and not source.is_absolute() and len(source.parts) == 1
     if may_be_meant_as_new and journal_files.read_file(journal, context.rid, file.key) is None:

@@ -344,6 +344,18 @@ def test_link_that_was_registered_twice_stays_a_link(begin: Begin, tmp_path: Pat
     assert source.read_bytes() == b"second!"
 
 
+def test_a_new_file_is_not_written_through_a_link(ml: DerivaML, begin: Begin, tmp_path: Path) -> None:
+    """The user's own file, which was registered under the name before, stays as it is."""
+    source = tmp_path / "weights.pt"
+    source.write_bytes(b"the old weights")
+    with begin() as exe:
+        exe.asset_file_path("Image", source)
+        exe.asset_file_path("Image", "weights.pt").write_bytes(b"the new weights")
+    assert source.read_bytes() == b"the old weights"
+    exe.upload_execution_outputs()
+    assert content(ml, exe, made(ml, exe)["weights.pt"], tmp_path / "copy") == b"the new weights"
+
+
 def test_required_metadata_that_is_missing(ml: DerivaML, begin: Begin) -> None:
     with begin() as exe:
         path = exe.asset_file_path("Scan", "scan.png")
