@@ -26,7 +26,8 @@ assets        asset_table(name), create_asset_table(name, *, column_defs, fkeys,
               execution_rid, rids, role), read_asset(rid), list_assets(table, *, execution_rid, role), locate_rid(rid),
               list_outputs_of_type(table, type, execution_rids), list_asset_executions(table, rid, *, role)
 features      create_feature(table, name, *, terms, assets, metadata, optional, comment, schema), lookup_feature(table,
-              name), find_features(table), insert_feature_rows(feature, rows) -> count, read_feature_rows(feature, …)
+              name), feature_of_table(table, target), find_features(table), insert_feature_rows(feature, rows) -> count,
+              read_feature_rows(feature, …)
 feature_tables  define_feature(schema, table, target), feature_target(table, target): also for bags, offline
 files         FileSpec, plan_folders(specs), insert_files(specs, execution_rid) -> {url: RID},
               write_directory, read_directory

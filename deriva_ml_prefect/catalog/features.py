@@ -109,6 +109,31 @@ def lookup_feature(catalog: Catalog, table: TableName, name: str) -> FeatureDefi
     return found[name]
 
 
+def feature_of_table(catalog: Catalog, table: str, target: str) -> FeatureDefinition:
+    """The feature of a table called `target` whose values are in `table` (`schema.table`), as a journal names them.
+
+    DerivaMLFeatureNotFound if there is none: names of targets alone do not tell, since two schemas may have them.
+    """
+    found = _defined_by(catalog, table, target)
+    if found is None:
+        catalog.refresh()
+        found = _defined_by(catalog, table, target)
+    if found is None:
+        raise DerivaMLFeatureNotFound(
+            f"Catalog {catalog.address} has no table {table} any more that holds values of a feature of {target}."
+        )
+    return found
+
+
+def _defined_by(catalog: Catalog, table: str, target: str) -> FeatureDefinition | None:
+    for found in catalog.schema.tables.values():
+        if f"{found.schema}.{found.name}" == table:
+            ends = [fkey.target for fkey in found.foreign_keys if fkey.target_table == target]
+            made = (define_feature(catalog.schema, found, end) for end in ends)
+            return next((feature for feature in made if feature is not None), None)
+    return None
+
+
 def find_features(catalog: Catalog, table: TableName | None = None) -> list[FeatureDefinition]:
     """The features of a table, or of every table of the domain schemas and the ML schema."""
     if table is not None:

@@ -175,7 +175,7 @@ def _send_asset_links(context: Context, planned: Planned) -> Mapping[str, Any]:
 def _send_feature_rows(context: Context, planned: Planned) -> Mapping[str, Any]:
     payload = planned.effect.payload
     catalog, journal = catalog_of(context), journal_of(context)
-    feature = features.lookup_feature(catalog, payload["target_table"], payload["feature_name"])
+    feature = features.feature_of_table(catalog, payload["feature_table"], payload["target_table"])
     rows = journal_features.records_between(
         journal, context.rid, payload["feature_table"], payload["first"], payload["last"]
     )

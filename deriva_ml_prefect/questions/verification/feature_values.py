@@ -33,7 +33,7 @@ def check_feature_values(catalog: Catalog, journal: Journal, rid: RID, findings:
     with showing("Comparing values", total=total, unit=ROWS) as meter:
         for item in staged.values():
             try:
-                feature = features.lookup_feature(catalog, item.target_table, item.feature_name)
+                feature = features.feature_of_table(catalog, item.feature_table, item.target_table)
             except DerivaMLNotFoundError:
                 findings.differs(f"Feature {item.feature_table}", "table", expected=item.feature_table, found=None)
                 continue

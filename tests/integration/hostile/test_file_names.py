@@ -6,6 +6,7 @@ import os
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deriva.core.ermrest_model import Schema, Table
@@ -217,6 +218,29 @@ def test_an_input_whose_table_has_a_namesake(ml: DerivaML, begin: Begin) -> None
     assert [each.rid for each in found] == [exe.execution_rid, later.execution_rid]
     for each in (exe, later):
         each.abort()
+
+
+@pytest.mark.usefixtures("twin")
+def test_a_feature_whose_target_has_a_namesake(ml: DerivaML, begin: Begin) -> None:
+    """Its values go to its own table, also where the namesake has a feature of that name."""
+    quality: Any = {"name": "Quality", "type": {"typename": "int4"}, "nullok": True, "default": None, "comment": None}
+    values = {"URL": "/hatrac/x", "Filename": "x", "Length": 1, "MD5": "0" * 32}
+    (row,) = ml.pathBuilder().schemas["twin"].tables["Mask"].insert([values])
+    only = ml.create_feature("twin:Mask", "Only_Twin", metadata=[quality])
+    both = ml.create_feature("twin:Mask", "Both", metadata=[quality])
+    ml.create_feature("lab:Mask", "Both", metadata=[quality])
+    with begin() as exe:
+        exe.add_features([only(Mask=row["RID"], Quality=1)])
+        exe.add_features([both(Mask=row["RID"], Quality=2)])
+    exe.upload_execution_outputs(retry_delay=0)
+    found = {name: ml.feature_values("twin:Mask", name) for name in ("Only_Twin", "Both")}
+    assert {name: [value.Quality for value in values] for name, values in found.items()} == {
+        "Only_Twin": [1],
+        "Both": [2],
+    }
+    assert ml.feature_values("lab:Mask", "Both") == []
+    assert ml.verify_execution(exe.execution_rid).same
+    ml.model.schemas["lab"].tables["Execution_Mask_Both"].drop()
 
 
 def test_path_of_an_existing_file_gives_its_last_part(begin: Begin, made: Made, sources: Path) -> None:
