@@ -24,6 +24,7 @@ from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.decorators.async_code import in_a_thread, settled
 from deriva_ml_prefect.decorators.plan import Plan, is_recorded
 from deriva_ml_prefect.decorators.signature import own_signature, show_as, shown_docstring, shown_signature
+from deriva_ml_prefect.decorators.user_code import raise_returned_failure
 from deriva_ml_prefect.ml.current import current_place, use_execution
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
@@ -168,10 +169,13 @@ def _run_code(plan: Plan, ml: DerivaML, context: Context, bound: inspect.BoundAr
             with use_execution(Execution(ml, context)):
                 around = FlowRunContext.get()
                 if around is None:
-                    return settled(plan.code.fn(*bound.args, **bound.kwargs))
-                # the flow around sends them
-                with without_heartbeats():
-                    return _run_subflow(plan, around, bound, ended)
+                    value = settled(plan.code.fn(*bound.args, **bound.kwargs))
+                else:
+                    # the flow around sends them
+                    with without_heartbeats():
+                        value = _run_subflow(plan, around, bound, ended)
+                raise_returned_failure(value)
+                return value
         except Pause as e:
             if not ended.returned:
                 raise suspension(e) from e

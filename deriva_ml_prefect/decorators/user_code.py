@@ -6,10 +6,14 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from prefect import runtime
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
+from prefect.exceptions import FailedRun
+from prefect.futures import resolve_futures_to_states
+from prefect.states import get_state_exception, is_state_iterable
 
 from deriva_ml_prefect.decorators.signature import own_signature, show_as
 from deriva_ml_prefect.exceptions import DerivaMLConfigurationError, DerivaMLException, DerivaMLExecutionError
@@ -104,6 +108,30 @@ def _named(error: BaseException) -> DerivaMLException | None:
             "code's next task, or at its end."
         )
     return None
+
+
+def raise_returned_failure(value: Any) -> None:
+    """Raise what states, or futures, say that code has returned: one that has failed is how Prefect is told of failure.
+
+    Prefect's rule of a run's result is this one: a single failure among several makes it a failure.
+    """
+    if FlowRunContext.get() is not None:
+        value = resolve_futures_to_states(value)
+    states = [value] if isinstance(value, State) else value if is_state_iterable(value) else []
+    for state in states:
+        if state.is_failed() or state.is_crashed():
+            raise clean_error(_error_of(state))
+
+
+def _error_of(state: State[Any]) -> BaseException:
+    try:
+        # where a loop runs, as in a notebook, it would be a coroutine
+        error = cast("BaseException", cast("Any", get_state_exception)(state, _sync=True))
+    # it holds something else than an error
+    except (TypeError, ValueError):
+        error = FailedRun(state.message or f"The code returned a state {state.name}.")
+    mark_as_users(error)
+    return error
 
 
 def _accept_exit(error: SystemExit) -> None:

@@ -19,9 +19,10 @@ import pytest
 from prefect import flow, task
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
+from prefect.exceptions import FailedRun
 from prefect.flow_engine import FlowRunTimeoutError
 from prefect.flows import Flow
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities import visualization
 
@@ -219,6 +220,42 @@ def test_a_state_that_the_code_returns_is_the_end_of_the_code(ml: DerivaML, reco
 
     assert train() == 7
     assert ml.lookup_execution(seen[0]).status is ExecutionStatus.Uploaded
+
+
+@pytest.mark.parametrize(
+    "how", ["state", "in a loop", "state that holds no error", "future", "futures", "without Prefect"]
+)
+def test_a_failure_that_the_code_returns_is_one(ml: DerivaML, recorded: Callable[..., Any], how: str) -> None:
+    seen: list[str] = []
+
+    @task
+    def measure(number: int) -> int:
+        if number < 0:
+            raise ValueError("diverged")
+        return number
+
+    @recorded()
+    def train(execution: Execution) -> Any:
+        seen.append(execution.execution_rid)
+        match how:
+            case "future":
+                return measure.submit(-1)
+            case "futures":
+                return [measure.submit(number) for number in (1, -1, 1)]
+            case "state that holds no error":
+                return Failed(message="diverged", data=7)
+            case _:
+                return Failed(message="diverged")
+
+    async def in_a_loop() -> None:
+        train()
+
+    with pytest.raises((FailedRun, ValueError), match="diverged"):
+        train.fn() if how == "without Prefect" else asyncio.run(in_a_loop()) if how == "in a loop" else train()
+    record = ml.lookup_execution(seen[0])
+    assert record.status is ExecutionStatus.Failed
+    assert "diverged" in (record.status_detail or "")
+    assert ml.summarize_execution(seen[0]).outcome == "failed"
 
 
 def test_sent_elsewhere_it_records_there(ml: DerivaML, recorded: Callable[..., Any]) -> None:
