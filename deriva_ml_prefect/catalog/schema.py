@@ -14,7 +14,7 @@ from deriva_ml_prefect.exceptions import (
     DerivaMLTableNotFound,
     NoAssociationException,
 )
-from deriva_ml_prefect.values.names import ASSET_COLUMNS, SYSTEM_COLUMNS, VOCABULARY_COLUMNS
+from deriva_ml_prefect.values.names import ASSET_COLUMNS, SYSTEM_COLUMNS, VOCABULARY_COLUMNS, MLAsset, MLVocab
 
 if TYPE_CHECKING:
     from deriva_ml_prefect.catalog.connection import Catalog
@@ -159,6 +159,7 @@ def default_schema(catalog: Catalog) -> str:
 def find_table(catalog: Catalog, name: str | tuple[str, str]) -> Table:
     """The table of that name, in domain schemas, then the ML schema, then WWW; `schema:table` and pairs are exact.
 
+    A member of MLVocab or MLAsset is the ML schema's own, whatever another schema has.
     A table that is not known is looked up once more in the catalog as it is now, before DerivaMLTableNotFound.
     """
     found = _lookup(catalog, name)
@@ -178,6 +179,8 @@ def _lookup(catalog: Catalog, name: str | tuple[str, str]) -> Table | None:
     tables = catalog.schema.tables
     if not isinstance(name, str):
         return tables.get((name[0], name[1]))
+    if isinstance(name, (MLVocab, MLAsset)):
+        return tables.get((catalog.address.ml_schema, str(name)))
     for schema in (*domain_schemas(catalog), catalog.address.ml_schema, WWW):
         if (schema, name) in tables:
             return tables[schema, name]

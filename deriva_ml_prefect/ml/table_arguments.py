@@ -12,7 +12,7 @@ from deriva_ml_prefect.config.column import ColumnDefinition
 def table_name(table: Any) -> str | tuple[str, str]:
     """A table by name, or deriva-py's Table as (schema, name)."""
     if isinstance(table, str):
-        return str(table)
+        return table
     return (table.schema.name, table.name)
 
 

@@ -243,6 +243,19 @@ def test_a_feature_whose_target_has_a_namesake(ml: DerivaML, begin: Begin) -> No
     ml.model.schemas["lab"].tables["Execution_Mask_Both"].drop()
 
 
+@pytest.mark.parametrize("name", ["Asset_Type", "Workflow_Type", "Dataset_Type", "Asset_Role"])
+@pytest.mark.usefixtures("twin")
+def test_a_vocabulary_that_has_the_name_of_one_of_deriva_ml(name: str, ml: DerivaML, begin: Begin) -> None:
+    """A catalog may have had it before DerivaML: what DerivaML writes has the terms of its own."""
+    ml.create_vocabulary(name, "Of the lab", schema="twin")
+    with begin() as exe:
+        exe.asset_file_path("Image", "x.txt", asset_types="Derived").write_bytes(name.encode())
+        dataset = exe.create_dataset("Training", description=name)
+    exe.upload_execution_outputs(retry_delay=0)
+    assert ml.verify_execution(exe.execution_rid).same
+    assert ml.lookup_dataset(dataset.dataset_rid).dataset_types == ["Training"]
+
+
 def test_path_of_an_existing_file_gives_its_last_part(begin: Begin, made: Made, sources: Path) -> None:
     (sources.parent / "above.txt").write_bytes(b"above")
     with begin() as exe:
