@@ -22,6 +22,7 @@ from deriva_ml_prefect.values.sizes import format_count
 logger = logging.getLogger(__name__)
 TORN_SUFFIX = ".tmp"
 """Ends the names of staged files that are not whole yet; a dot begins them."""
+_TORN = re.compile(rf"\.(.+){re.escape(TORN_SUFFIX)}", re.DOTALL)
 _PLACED = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(TORN_SUFFIX)}")
 
 
@@ -63,8 +64,7 @@ def find_strays(journal: Journal, rid: RID, staged: Path) -> list[Path]:
             for name in names
             if (folder, name) not in registered
             and os.path.join(at, name) not in sources  # noqa: PTH118 (for each of many files)
-            and (folder, name.removeprefix(".").removesuffix(TORN_SUFFIX)) not in registered
-            and not _PLACED.fullmatch(name)
+            and not ((torn := _TORN.fullmatch(name)) and (_PLACED.fullmatch(name) or (folder, torn[1]) in registered))
         ]
     return sorted(found)
 

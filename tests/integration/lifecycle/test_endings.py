@@ -172,7 +172,8 @@ def test_files_beside_registered_ones_outlive_the_upload(begin: Begin, caplog: p
     with begin() as exe:
         registered = exe.asset_file_path("Image", "model.png")
         registered.write_bytes(exe.execution_rid.encode())
-        strays = [registered.with_name("model.png.index"), exe.context.staged / "top.txt"]
+        strays = [registered.with_name(name) for name in ("model.png.index", ".model.png", "model.png.tmp")]
+        strays.append(exe.context.staged / "top.txt")
         strays.append(exe.context.staged / "Image" / "shards" / "0.bin")
         strays[-1].parent.mkdir()
         for stray in strays:
@@ -181,9 +182,10 @@ def test_files_beside_registered_ones_outlive_the_upload(begin: Begin, caplog: p
         registered.with_name(".model.png.tmp").write_text("torn")
     exe.upload_execution_outputs()
     (told,) = [message for message in caplog.messages if "never registered" in message]
-    assert "without 3 files" in told
-    assert "'Image/model.png.index', 'Image/shards/0.bin', 'top.txt'" in told
-    assert [stray.read_text() for stray in strays] == ["in no catalog"] * 3
+    assert "without 5 files" in told
+    beside = "'Image/.model.png', 'Image/model.png.index', 'Image/model.png.tmp', 'Image/shards/0.bin', 'top.txt'"
+    assert beside in told
+    assert [stray.read_text() for stray in strays] == ["in no catalog"] * 5
     assert not registered.exists()
     exe.asset_file_path("Image", strays[0]).resolve()
     exe.upload_execution_outputs()
