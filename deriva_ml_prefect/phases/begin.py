@@ -32,7 +32,7 @@ from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import version_facts
 from deriva_ml_prefect.phases.dry_folder import make_dry_folder
-from deriva_ml_prefect.phases.heartbeat import hold
+from deriva_ml_prefect.phases.heartbeat import hold, hold_again
 from deriva_ml_prefect.phases.interrupt import go_on
 from deriva_ml_prefect.phases.launch import (
     announce,
@@ -174,7 +174,7 @@ def _take_up(request: Request, settings: Settings, journal: Journal) -> Context 
             flow_run_id=request.flow_run_id,
             attempt=len(rids),
         )
-        hold(context)
+        hold_again(context)
         return context
     return _find_elsewhere(request, settings, journal) if request.attempt > 1 else None
 

@@ -19,6 +19,7 @@ from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLOfflineError, DerivaMLOwnershipError
 from deriva_ml_prefect.journal import executions, ownership
 from deriva_ml_prefect.phases.context import Context, catalog_of, journal_of
+from deriva_ml_prefect.values.liveness import LAST_SIGN
 from deriva_ml_prefect.values.status import SETTLED
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,15 @@ def hold(context: Context) -> str:
     if seconds:
         _start(context, seconds)
     return token
+
+
+def hold_again(context: Context) -> None:
+    """The same for who goes on with an execution: the last sign of its former process does not count any more."""
+    hold(context)
+    journal = journal_of(context)
+    entry = executions.read_execution(journal, context.rid)
+    if entry is not None and entry.facts.get(LAST_SIGN):
+        executions.merge_facts(journal, context.rid, {LAST_SIGN: None})
 
 
 def _start(context: Context, seconds: float) -> None:

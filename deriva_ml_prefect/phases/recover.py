@@ -22,7 +22,7 @@ from deriva_ml_prefect.phases.begin import complete_beginning
 from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of, status_of
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import download_inputs
-from deriva_ml_prefect.phases.heartbeat import hold
+from deriva_ml_prefect.phases.heartbeat import hold, hold_again
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.liveness import LAST_SIGN
 from deriva_ml_prefect.values.reconciliation import Winner, reconcile
@@ -55,9 +55,7 @@ def take_over(address: Address, rid: RID) -> tuple[Context, bool]:
     # whoever took it over from this very process may have ended since
     ownership.drop_if_taken_over(journal_of(context), context.folder, rid)
     was_dead = not ownership.owns(context.folder)
-    hold(context)
-    if entry_of(context).facts.get(LAST_SIGN):
-        executions.merge_facts(journal_of(context), rid, {LAST_SIGN: None})
+    hold_again(context)
     _reconcile(context)
     return context, was_dead
 

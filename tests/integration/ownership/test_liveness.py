@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,13 +15,20 @@ import pytest
 
 from deriva_ml_prefect.catalog import executions
 from deriva_ml_prefect.catalog.connection import catalog_for
+from deriva_ml_prefect.config.execution import ExecutionSpec
+from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.exceptions import DerivaMLOfflineError
+from deriva_ml_prefect.journal.executions import mark_user_code
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.pages.execution_page import render_execution
 from deriva_ml_prefect.phases import recover
+from deriva_ml_prefect.phases.advance import advance
+from deriva_ml_prefect.phases.begin import Request, begin_execution
+from deriva_ml_prefect.phases.context import journal_of, status_of
 from deriva_ml_prefect.transfer.client import HttpClient
 from deriva_ml_prefect.values.liveness import Liveness
+from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
 Begin = Callable[..., Execution]
 WaitFor = Callable[[Callable[[], Any]], Any]
@@ -134,6 +142,35 @@ def test_nor_is_telling_the_catalog_of_it_what_it_was_not_told(
     found = ml.lookup_execution(rid)
     assert (found.status, found.liveness) == ("Running", L.dead)
     assert datetime.fromisoformat(found.last_sign_of_life or "") < killed
+
+
+def test_a_run_that_was_taken_up_again_has_signs_of_its_own(
+    workflow: Workflow, ml: DerivaML, fork: Callable[..., Any], tmp_path: Path, wait_for: WaitFor
+) -> None:
+    """By a retry of its flow run; and its process is killed once more."""
+    request = Request(ml.address, ExecutionSpec(workflow=workflow), flow_run_id=str(uuid.uuid4()))
+
+    def child(ready: Path) -> None:
+        context = begin_execution(request)
+        if status_of(context) is ExecutionStatus.Created:
+            mark_user_code(journal_of(context), context.rid, "finished", Outcome.completed)
+            for status in (ExecutionStatus.Running, ExecutionStatus.Stopped, ExecutionStatus.Pending_Upload):
+                advance(context, status)
+        ready.write_text(context.rid)
+        signal.pause()
+
+    killed = []
+    for number in range(2):
+        ready = tmp_path / f"ready {number}"
+        process = fork(lambda ready=ready: child(ready))
+        rid = wait_for(lambda ready=ready: ready.exists() and ready.read_text())
+        process.kill()
+        killed.append(datetime.now(UTC))
+        time.sleep(0.3)
+        recover.note_lost_owner(ml.address, rid)
+    found = ml.lookup_execution(rid)
+    assert (found.status, found.liveness) == ("Pending_Upload", L.dead)
+    assert killed[0] < datetime.fromisoformat(found.last_sign_of_life or "") < killed[1]
 
 
 def test_settled_needs_no_process(begin: Begin, ml: DerivaML) -> None:
