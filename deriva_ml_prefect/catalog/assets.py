@@ -26,6 +26,7 @@ from deriva_ml_prefect.catalog.tables import create_tables
 from deriva_ml_prefect.catalog.urls import any_of, batches_of_values, equals, quote, table_name
 from deriva_ml_prefect.catalog.vocabulary import add_standard_terms, add_term
 from deriva_ml_prefect.exceptions import (
+    AmbiguousAssociationException,
     DerivaMLCatalogConflict,
     DerivaMLNotFoundError,
     DerivaMLSchemaError,
@@ -57,14 +58,15 @@ def check_found_by_name(catalog: Catalog, table: AssetTable) -> None:
 def linked_asset_tables(catalog: Catalog) -> list[AssetTable]:
     """Every asset table whose rows executions can have read or made.
 
-    Other tables of the catalog may look like one, e.g. those that were there before DerivaML: they are left aside.
+    Other tables of the catalog may look like one, e.g. those that were there before DerivaML, or have so many
+    associations that nobody can say which are those of assets: they are left aside.
     """
     found = []
     for table in sorted(catalog.schema.tables.values(), key=lambda table: table.qualified):
         if is_asset(table):
             try:
                 found.append(asset_table(catalog, table.ref))
-            except NoAssociationException:
+            except (NoAssociationException, AmbiguousAssociationException):
                 continue
     return found
 
@@ -325,7 +327,7 @@ def _execution_link(catalog: Catalog, table: Table) -> tuple[Association, str]:
     if len(found) == 1:
         return found[0]
     names = ", ".join(link.table.qualified for link, _ in found) or "none"
-    raise (DerivaMLSchemaError if found else NoAssociationException)(
+    raise (AmbiguousAssociationException if found else NoAssociationException)(
         f"Asset table {table.qualified} needs one association with {execution.qualified} that has a role, and there "
         f"is {names}. Make asset tables with create_asset."
     )

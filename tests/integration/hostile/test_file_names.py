@@ -243,6 +243,20 @@ def test_a_feature_whose_target_has_a_namesake(ml: DerivaML, begin: Begin) -> No
     ml.model.schemas["lab"].tables["Execution_Mask_Both"].drop()
 
 
+@pytest.mark.parametrize("other", ["Asset_Type", "Execution"])
+@pytest.mark.usefixtures("twin")
+def test_a_table_that_two_associations_make_unclear_is_in_nobodys_way(other: str, ml: DerivaML, begin: Begin) -> None:
+    ends = [ml.model.schemas["twin"].tables["Mask"], ml.model.schemas["deriva-ml"].tables[other]]
+    roles = [ml.model.schemas["deriva-ml"].tables["Asset_Role"]] if other == "Execution" else []
+    ml.model.schemas["twin"].create_table(Table.define_association(ends, metadata=roles, table_name="Second"))
+    ml.refresh_schema()
+    with begin() as exe:
+        exe.asset_file_path("Image", "x.txt").write_bytes(other.encode())
+    exe.upload_execution_outputs(retry_delay=0)
+    assert ml.verify_execution(exe.execution_rid).same
+    assert "x.txt" in {asset.filename for asset in ml.lookup_execution(exe.execution_rid).list_assets("Output")}
+
+
 @pytest.mark.parametrize("name", ["Asset_Type", "Workflow_Type", "Dataset_Type", "Asset_Role"])
 @pytest.mark.usefixtures("twin")
 def test_a_vocabulary_that_has_the_name_of_one_of_deriva_ml(name: str, ml: DerivaML, begin: Begin) -> None:
