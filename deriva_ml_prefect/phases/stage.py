@@ -152,7 +152,7 @@ def _check_open(context: Context) -> None:
 def _place(file: StagedFile, source: Path) -> StagedFile:
     """Put an existing file under its staged name; a copy is hashed on the way, so it needs no second reading."""
     check_regular(source)
-    if file.path.is_symlink() and source.absolute() == file.path:
+    if file.path.is_symlink() and os.path.samestat(source.lstat(), file.path.lstat()):
         # the staged path itself was given: what it links to is meant
         source = file.path.readlink()
         file = replace(file, source=source)

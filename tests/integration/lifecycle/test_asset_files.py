@@ -325,13 +325,15 @@ def test_source_changed_after_it_was_sealed(ml: DerivaML, begin: Begin, tmp_path
 
 
 @pytest.mark.spec("files.target-changed")
-@pytest.mark.parametrize("again", ["source", "staged path"])
+@pytest.mark.parametrize("again", ["source", "staged path", "staged path by a link"])
 def test_link_that_was_registered_twice_stays_a_link(begin: Begin, tmp_path: Path, again: str) -> None:
     source = tmp_path / "twice.png"
     source.write_bytes(b"first")
     with begin() as exe:
         path = exe.asset_file_path("Image", source)
-        second = exe.asset_file_path("Image", source if again == "source" else path, description="again")
+        (tmp_path / "alias").symlink_to(path.parent)
+        given = {"source": source, "staged path": path, "staged path by a link": tmp_path / "alias" / path.name}
+        second = exe.asset_file_path("Image", given[again], description="again")
         assert second == path
         assert path.is_symlink()
         assert path.readlink() == source
