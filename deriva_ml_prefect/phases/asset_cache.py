@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deriva_ml_prefect.bags.layout import safe_name
 from deriva_ml_prefect.config.settings import Settings
 from deriva_ml_prefect.journal.disk import make_folder
 from deriva_ml_prefect.values.rid import RID
@@ -21,8 +22,8 @@ _LOCK = ".lock"
 
 
 def asset_entry(settings: Settings, rid: RID, md5: str) -> Path:
-    """The folder of one asset. It may not exist yet."""
-    return settings.cache / "assets" / f"{rid}_{md5}"
+    """The folder of one asset. It may not exist yet. What a row tells as MD5 may be any text."""
+    return settings.cache / "assets" / safe_name(f"{rid}_{md5}")
 
 
 @contextmanager

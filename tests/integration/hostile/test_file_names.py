@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 from deriva.core.ermrest_model import Schema, Table
 
-from deriva_ml_prefect.exceptions import DerivaMLSchemaError, DerivaMLValidationError, NoAssociationException
+from deriva_ml_prefect.exceptions import (
+    DerivaMLException,
+    DerivaMLSchemaError,
+    DerivaMLValidationError,
+    NoAssociationException,
+)
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from tests.integration.hostile.conftest import Begin, Made, Refused, files_below
 
@@ -175,6 +180,22 @@ def test_table_of_a_name_that_no_folder_can_have(name: str, ml: DerivaML, begin:
     exe.upload_execution_outputs(retry_delay=0)
     assert "honest.txt" in [asset.filename for asset in exe.ml.lookup_execution(exe.execution_rid).output_assets]
     assert ml.verify_execution(exe.execution_rid).same
+
+
+@pytest.mark.parametrize("md5", ["x/../../../escaped", "/tmp/deriva-ml-hostile-md5", "a\\b", "m" * 400, ""])
+def test_checksum_that_a_row_of_the_catalog_has(md5: str, ml: DerivaML, begin: Begin, home: Path) -> None:
+    """The folder in the cache is named after it: another client may have written anything there."""
+    values = {"URL": f"/hatrac/Mask/{len(md5)}", "Filename": "x.txt", "Length": 1, "MD5": md5}
+    (row,) = ml.pathBuilder().schemas["lab"].tables["Mask"].insert([values])
+    exe = begin()
+    there = set(home.rglob("*"))
+    with pytest.raises(DerivaMLException):
+        exe.download_asset(row["RID"], use_cache=True)
+    made = {path for path in set(home.rglob("*")) - there if path.is_relative_to(home)}
+    inside = (home / "cache", exe.context.folder)
+    assert not [path for path in made if not any(path.is_relative_to(folder) for folder in inside)]
+    assert not Path("/tmp/deriva-ml-hostile-md5").exists()
+    exe.abort()
 
 
 @pytest.fixture
