@@ -24,12 +24,17 @@ from pathlib import Path
 from deriva_ml_prefect.bags.layout import LAYOUT_VERSION
 from deriva_ml_prefect.config.settings import Settings
 from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.rid import check_rid
 
 _CHECKED = "checked.json"
 
 
 def cache_key(address: Address, dataset_rid: str, snapshot: str, exclude_tables: Iterable[str]) -> str:
-    """Name of the folder of one bag: dataset and snapshot to be seen, the rest of the question as a digest."""
+    """Name of the folder of one bag: dataset and snapshot to be seen, the rest of the question as a digest.
+
+    DerivaMLValidationError for a snapshot that is none: a row of the catalog may hold any text as one.
+    """
+    check_rid(snapshot, f"The snapshot of a version of dataset {dataset_rid},")
     question = [LAYOUT_VERSION, str(address), address.ml_schema, dataset_rid, snapshot, sorted(set(exclude_tables))]
     digest = hashlib.sha256(json.dumps(question).encode()).hexdigest()[:16]
     return f"{dataset_rid}_{snapshot}_{digest}"

@@ -12,7 +12,7 @@ import pytest
 from deriva_ml_prefect.bags.read import open_bag
 from deriva_ml_prefect.bags.verify import verify_bag
 from deriva_ml_prefect.config.dataset import DatasetSpec
-from deriva_ml_prefect.exceptions import DerivaMLDataError
+from deriva_ml_prefect.exceptions import DerivaMLDataError, DerivaMLValidationError
 from deriva_ml_prefect.ml.bag import DatasetBag
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from tests.integration.hostile.conftest import Begin
@@ -110,3 +110,21 @@ def test_values_of_every_kind_are_read_back_from_a_bag(ml: DerivaML, begin: Begi
     for rid, (column, value) in wanted.items():
         read = getattr(found[rid], column)
         assert (read, type(read)) == (value, type(value)), column
+
+
+@pytest.mark.parametrize(
+    "snapshot", ["x/../../../escaped", "/tmp/deriva-ml-hostile-snapshot", "m" * 400, "a b", "?x#y"]
+)
+def test_snapshot_that_a_row_of_the_catalog_has(snapshot: str, ml: DerivaML, begin: Begin, home: Path) -> None:
+    """The folder in the cache is named after it: another client may have written anything there."""
+    with begin() as exe:
+        dataset = exe.create_dataset("Training", description="hostile")
+    exe.upload_execution_outputs(retry_delay=0)
+    versions = ml.pathBuilder().schemas["deriva-ml"].tables["Dataset_Version"]
+    (row,) = versions.filter(versions.Dataset == dataset.dataset_rid).entities().fetch()
+    versions.update([{"RID": row["RID"], "Snapshot": snapshot}])
+    there = set(home.rglob("*"))
+    with pytest.raises(DerivaMLValidationError, match=f"dataset {dataset.dataset_rid}, .* is not a RID"):
+        ml.download_dataset_bag(DatasetSpec(rid=dataset.dataset_rid, version=row["Version"]))
+    assert set(home.rglob("*")) == there
+    assert not Path("/tmp/deriva-ml-hostile-snapshot").exists()
