@@ -12,6 +12,7 @@ cycle runs directly. What comes back is an ordinary `Flow`.
     signature   what the flow shows of the function's parameters and docstring
     plan        Plan: what a decorated function is to be recorded as
     record      one run of the flow: the life cycle around the code
+    earlier     the call that a run repeats, where Prefect gives that run a new id
     user_code   the function of the subflow, and how its errors are seen
     async_code  the coroutine of an async function, which a signal cancels
 """

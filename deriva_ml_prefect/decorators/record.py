@@ -22,6 +22,7 @@ from prefect.utilities.visualization import get_task_viz_tracker
 from deriva_ml_prefect.blocks import DerivaCatalog, ExecutionConfiguration, find_catalog
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.decorators.async_code import in_a_thread, settled
+from deriva_ml_prefect.decorators.earlier import find_earlier_call, keep_value, take_value
 from deriva_ml_prefect.decorators.plan import Plan, is_recorded
 from deriva_ml_prefect.decorators.signature import own_signature, show_as, shown_docstring, shown_signature
 from deriva_ml_prefect.decorators.user_code import raise_returned_failure
@@ -108,16 +109,23 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
 
     def user_code(context: Context) -> Any:
         if plan.own_process is None:
-            return _run_code(plan, ml, context, bound)
-        # values only: the child opens connections of its own
-        there = functools.partial(_run_code_there, plan, catalog, context, arguments)
-        return run_in_own_process(
-            there, plan.own_process, module=plan.function.__module__, what=f"execution {context.rid}"
-        )
+            value = _run_code(plan, ml, context, bound)
+        else:
+            # values only: the child opens connections of its own
+            there = functools.partial(_run_code_there, plan, catalog, context, arguments)
+            value = run_in_own_process(
+                there, plan.own_process, module=plan.function.__module__, what=f"execution {context.rid}"
+            )
+        if in_flow:
+            keep_value(context, value)
+        return value
 
     if not in_flow:
         return conduct(request, user_code, call=directly, options=plan.upload).result
     assert in_flow.flow_run is not None
+    # the parts of a sweep keep their flow runs
+    if not dry_run and (place is None or place.sequence is None):
+        find_earlier_call(ml.address, in_flow.flow_run)
     shorten_tracebacks()
     survive_outage("What became of its execution is in the catalog.")
     tell_missed_ends_aside(ml.address)
@@ -140,7 +148,8 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
         "Nothing was recorded" if done.context.dry_run else f"Execution {done.context.rid} is Uploaded in the catalog"
     )
     survive_outage(f"{said}; only Prefect may show another state.")
-    return done.result
+    kept = take_value(done.context)
+    return kept if done.result is None else done.result
 
 
 def _times_begun(around: FlowRunContext) -> int:

@@ -23,9 +23,14 @@ def list_flow_runs(journal: Journal) -> list[str]:
     return [row["flow_run_id"] for row in journal.rows("select_flow_runs")]
 
 
+def flow_runs_of(journal: Journal, execution_rid: RID) -> list[str]:
+    """Flow runs of an execution: the one that began it, then those that went on with its upload."""
+    return [row["flow_run_id"] for row in journal.rows("select_flow_runs_of", execution_rid=execution_rid)]
+
+
 def flow_run_of(journal: Journal, execution_rid: RID) -> str | None:
-    row = journal.row("select_flow_run_of", execution_rid=execution_rid)
-    return row["flow_run_id"] if row else None
+    """The flow run that began an execution."""
+    return next(iter(flow_runs_of(journal, execution_rid)), None)
 
 
 def lease_token(journal: Journal, purpose: str) -> tuple[str, RID | None]:

@@ -446,9 +446,9 @@ SELECT attempt, execution_rid FROM execution_state__flow_runs WHERE flow_run_id 
 -- All flow runs, the one that was begun last first.
 SELECT flow_run_id FROM execution_state__flow_runs GROUP BY flow_run_id ORDER BY max(bound_at) DESC;
 
--- name: select_flow_run_of
--- The flow run of an execution.
-SELECT flow_run_id, attempt FROM execution_state__flow_runs WHERE execution_rid = :execution_rid;
+-- name: select_flow_runs_of
+-- The flow runs of an execution: the one that began it, and those that went on with its upload.
+SELECT flow_run_id FROM execution_state__flow_runs WHERE execution_rid = :execution_rid ORDER BY bound_at;
 
 -- name: insert_lease
 -- The token, before the catalog is asked.

@@ -127,7 +127,11 @@ def _begin(request: Request, settings: Settings) -> Context:
             )
         if entry.user_code != "started":
             go_on(context)
-            return complete_beginning(context)
+            complete_beginning(context)
+            if request.within and list(request.within) != entry.facts.get("within"):
+                # what it was a part of has been begun anew
+                _link_to_parent(context, *request.within)
+            return context
         supersedes = context
         logger.info("Execution %s did not finish; a new one begins.", context.rid)
     elif request.continues is not None:
@@ -171,7 +175,8 @@ def _take_up(request: Request, settings: Settings, journal: Journal) -> Context 
             request.address,
             settings.home,
             journal.workspace,
-            flow_run_id=request.flow_run_id,
+            # the catalog ties it to the run that began it, which may be an earlier call
+            flow_run_id=flow_runs.flow_run_of(journal, rids[-1]),
             attempt=len(rids),
         )
         hold_again(context)

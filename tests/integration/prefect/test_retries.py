@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect import get_client
+from prefect import flow, get_client, task
 from prefect.client.schemas.objects import FlowRun
 from prefect.flow_engine import run_flow
 from prefect.flows import Flow
+from prefect.futures import wait
 from prefect.states import AwaitingRetry
 
 from deriva_ml_prefect.decorators import deriva_execution
+from deriva_ml_prefect.exceptions import DerivaMLUploadError
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.values.status import ExecutionStatus
@@ -110,3 +116,126 @@ def test_retries_of_the_flow_stay_within_one_execution(ml: DerivaML) -> None:
     assert len(set(rids)) == 1
     assert told == [("Running", None), ("Running", "Attempt 2")]
     assert ml.lookup_execution(rids[0]).status is ExecutionStatus.Uploaded
+
+
+@dataclass
+class Late:
+    """A flow whose upload fails until `written` is called: it registers a file and does not write it."""
+
+    ml: DerivaML
+    rids: list[str] = field(default_factory=list)
+    paths: list[Path] = field(default_factory=list)
+
+    def flow(self) -> Flow[..., Any]:
+        @deriva_execution(catalog=str(self.ml.address), name=f"late-{uuid.uuid4().hex[:8]}")
+        def train(number: int, execution: Execution, of: Any = None) -> int:
+            self.rids.append(execution.execution_rid)
+            self.paths.append(execution.asset_file_path("Execution_Asset", f"late-{execution.execution_rid}.txt"))
+            return number
+
+        return train
+
+    def written(self) -> None:
+        for path in self.paths:
+            path.write_text(f"{path.name} is there")
+
+    def statuses(self) -> list[str]:
+        return [self.ml.lookup_execution(rid).status.value for rid in self.rids]
+
+
+def repeated_by_its_flow(ml: DerivaML, body: Callable[[], Any]) -> Any:
+    return flow(name="plain", retries=1)(body)()
+
+
+def repeated_by_a_flow_further_out(ml: DerivaML, body: Callable[[], Any]) -> Any:
+    inner = flow(name="inner")(body)
+    return flow(name="plain", retries=1)(lambda: inner())()
+
+
+def repeated_by_a_recorded_flow(ml: DerivaML, body: Callable[[], Any]) -> Any:
+    return deriva_execution(catalog=str(ml.address), name="around")(body).with_options(retries=1)()
+
+
+def repeated_by_its_task(ml: DerivaML, body: Callable[[], Any]) -> Any:
+    repeated = task(retries=1)(body)
+    return flow(name="plain")(lambda: repeated.submit().result())()
+
+
+@pytest.mark.parametrize(
+    "around",
+    [repeated_by_its_flow, repeated_by_a_flow_further_out, repeated_by_a_recorded_flow, repeated_by_its_task],
+)
+def test_a_flow_within_one_that_is_repeated_only_uploads(ml: DerivaML, around: Callable[..., Any]) -> None:
+    late = Late(ml)
+    train = late.flow()
+
+    def body() -> Any:
+        late.written()
+        return train(7)
+
+    assert around(ml, body) == 7
+    assert len(late.rids) == 1
+    assert late.statuses() == ["Uploaded"]
+    if around is repeated_by_a_recorded_flow:
+        # the code around it had failed, so there are two executions around it
+        assert len(list(ml.lookup_execution(late.rids[0]).list_execution_parents())) == 2
+
+
+def test_equal_calls_that_are_repeated_at_the_same_time_upload_each_its_own(ml: DerivaML) -> None:
+    late = Late(ml)
+    train = late.flow()
+    part = task(lambda: train(7))
+
+    @flow(name="plain", retries=1)
+    def parts() -> Any:
+        late.written()
+        futures = [part.submit() for _ in range(3)]
+        # the first that fails would end this while the others are still at work
+        wait(futures)
+        return [future.result() for future in futures]
+
+    assert parts() == [7, 7, 7]
+    assert len(set(late.rids)) == len(late.rids) == 3
+    assert late.statuses() == ["Uploaded"] * 3
+
+
+def test_a_whole_that_is_started_again_only_uploads(ml: DerivaML) -> None:
+    late = Late(ml)
+    train = late.flow()
+    whole = flow(name="whole")(lambda: train(7))
+    run = new_run(whole)
+    assert run_once(whole, run) == "Failed"
+    late.written()
+    assert run_once(whole, retry(run)) == "Completed"
+    assert late.statuses() == ["Uploaded"]
+
+
+def test_calls_that_repeat_nothing_are_calls(ml: DerivaML) -> None:
+    """The same call again in one run, with other parameters, with what Prefect cannot keep, or in another run."""
+    late = Late(ml)
+    train = late.flow()
+
+    @flow(name="twice", retries=1)
+    def twice() -> None:
+        for number in (1, 1, len(late.rids) + 5):
+            with pytest.raises(DerivaMLUploadError):
+                train(number, of=object() if number == 1 else 3)
+        if len(late.rids) < 4:
+            raise ValueError("once more")
+
+    twice()
+    with pytest.raises(DerivaMLUploadError):
+        flow(name="another")(lambda: train(1, of=3))()
+    assert len(set(late.rids)) == len(late.rids) == 7
+
+
+def test_what_the_code_returned_is_kept_for_a_retry_of_the_upload(ml: DerivaML) -> None:
+    late = Late(ml)
+    train = late.flow()
+    with ThreadPoolExecutor(1) as pool:
+        given = pool.submit(train.with_options(retries=1, retry_delay_seconds=5), 7)
+        while not late.paths or late.statuses() != ["Failed"]:
+            assert not given.done()
+        late.written()
+        assert given.result(60) == 7
+    assert late.statuses() == ["Uploaded"]
