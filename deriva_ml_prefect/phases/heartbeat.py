@@ -18,6 +18,7 @@ from deriva_ml_prefect.catalog import executions as catalog_executions
 from deriva_ml_prefect.config.settings import load_settings
 from deriva_ml_prefect.exceptions import DerivaMLOfflineError, DerivaMLOwnershipError
 from deriva_ml_prefect.journal import executions, ownership
+from deriva_ml_prefect.journal.executions import Entry
 from deriva_ml_prefect.phases.context import Context, catalog_of, journal_of
 from deriva_ml_prefect.values.liveness import LAST_SIGN
 from deriva_ml_prefect.values.status import SETTLED
@@ -74,6 +75,20 @@ def hold(context: Context) -> str:
     if seconds:
         _start(context, seconds)
     return token
+
+
+def hold_to_look(context: Context, entry: Entry) -> None:
+    """The same for who found that an execution has no owner: its own last sign of life is remembered.
+
+    What this process writes would look like one. `entry` was read before.
+    """
+    sign = entry.facts.get(LAST_SIGN) or max(ownership.last_sign(context.folder) or "", entry.last_activity)
+    hold(context)
+    try:
+        executions.merge_facts(journal_of(context), context.rid, {LAST_SIGN: sign})
+    except BaseException:
+        ownership.release(context.folder)
+        raise
 
 
 def hold_again(context: Context) -> None:

@@ -22,9 +22,8 @@ from deriva_ml_prefect.phases.begin import complete_beginning
 from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of, status_of
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import download_inputs
-from deriva_ml_prefect.phases.heartbeat import hold, hold_again
+from deriva_ml_prefect.phases.heartbeat import hold, hold_again, hold_to_look
 from deriva_ml_prefect.values.address import Address
-from deriva_ml_prefect.values.liveness import LAST_SIGN
 from deriva_ml_prefect.values.reconciliation import Winner, reconcile
 from deriva_ml_prefect.values.rid import RID, check_rid
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
@@ -214,11 +213,9 @@ def send_late_steps(address: Address) -> list[RID]:
         if owner is not None and owner.alive:
             continue
         context = _context(settings, address, journal, entry)
-        sign = _own_sign(context, entry)
-        if not _hold_if_free(context):
+        if not _hold_if_free(context, entry):
             continue
         try:
-            executions.merge_facts(journal, entry.rid, {LAST_SIGN: sign})
             send_steps(context)
             told.append(entry.rid)
         except DerivaMLException as e:
@@ -243,15 +240,13 @@ def note_lost_owner(address: Address, rid: RID) -> bool:
     if entry is None or not _lost_unnoted(entry) or (owner and owner.alive):
         return False
     context = _context(settings, address, journal, entry)
-    sign = _own_sign(context, entry)
-    if not _hold_if_free(context):
+    if not _hold_if_free(context, entry):
         return False
     try:
         # it may have been resumed since the first look, and have ended
         entry = entry_of(context)
         if not _lost_unnoted(entry):
             return False
-        executions.merge_facts(journal, rid, {LAST_SIGN: sign})
         advance(
             context, entry.status, f"owner lost at {now()}; resume with: deriva-ml-prefect resume {rid}", patient=True
         )
@@ -266,15 +261,10 @@ def _lost_unnoted(entry: Entry) -> bool:
     return entry.status in (_S.Running, _S.Pending_Upload) and not entry.facts.get("suspended") and not noted
 
 
-def _own_sign(context: Context, entry: Entry) -> str:
-    """When an execution gave its last sign of life; whoever only looks at it asks before anything it writes is one."""
-    return entry.facts.get(LAST_SIGN) or max(ownership.last_sign(context.folder) or "", entry.last_activity)
-
-
-def _hold_if_free(context: Context) -> bool:
+def _hold_if_free(context: Context, entry: Entry) -> bool:
     """Become the owner; False where another process has become it since somebody looked."""
     try:
-        hold(context)
+        hold_to_look(context, entry)
     except DerivaMLOwnershipError:
         return False
     return True

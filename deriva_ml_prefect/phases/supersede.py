@@ -12,7 +12,7 @@ from deriva_ml_prefect.journal.executions import Entry
 from deriva_ml_prefect.journal.store import Journal
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.context import Context
-from deriva_ml_prefect.phases.heartbeat import hold
+from deriva_ml_prefect.phases.heartbeat import hold_to_look
 from deriva_ml_prefect.values.rid import RID, check_rid
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
@@ -43,7 +43,8 @@ def take_unfinished(at: Context, journal: Journal, rid: RID) -> Context:
             "on with it."
         )
     owned = ownership.owns(old.folder)
-    hold(old)
+    if not owned:
+        hold_to_look(old, entry)
     try:
         # another process may have gone on with it since
         _unfinished(at, journal, rid)

@@ -17,7 +17,7 @@ from deriva_ml_prefect.catalog import executions
 from deriva_ml_prefect.catalog.connection import catalog_for
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.workflow import Workflow
-from deriva_ml_prefect.exceptions import DerivaMLOfflineError
+from deriva_ml_prefect.exceptions import DerivaMLNotFoundError, DerivaMLOfflineError
 from deriva_ml_prefect.journal.executions import mark_user_code
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
@@ -139,6 +139,30 @@ def test_nor_is_telling_the_catalog_of_it_what_it_was_not_told(
     killed = datetime.now(UTC)
     time.sleep(0.3)
     assert [item.rid for item in recover.note_interrupted(ml.address)] == [rid]
+    found = ml.lookup_execution(rid)
+    assert (found.status, found.liveness) == ("Running", L.dead)
+    assert datetime.fromisoformat(found.last_sign_of_life or "") < killed
+
+
+def test_nor_is_a_request_to_go_on_with_it_that_is_refused(
+    begin: Begin, ml: DerivaML, fork: Callable[..., Any], tmp_path: Path, wait_for: WaitFor
+) -> None:
+    ready = tmp_path / "ready"
+
+    def child() -> None:
+        exe = begin()
+        exe.execution_start()
+        ready.write_text(exe.execution_rid)
+        signal.pause()
+
+    process = fork(child)
+    rid = wait_for(lambda: ready.exists() and ready.read_text())
+    process.kill()
+    killed = datetime.now(UTC)
+    time.sleep(0.3)
+    workflow = ml.create_workflow("Ownership", "Training")
+    with pytest.raises(DerivaMLNotFoundError):
+        ml.create_execution(ExecutionSpec(workflow=workflow, assets=["1-NONE"]), continues=rid)
     found = ml.lookup_execution(rid)
     assert (found.status, found.liveness) == ("Running", L.dead)
     assert datetime.fromisoformat(found.last_sign_of_life or "") < killed

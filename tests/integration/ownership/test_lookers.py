@@ -14,6 +14,7 @@ import pytest
 from deriva_ml_prefect.catalog.rows import delete_rows
 from deriva_ml_prefect.exceptions import DerivaMLAttemptError
 from deriva_ml_prefect.journal import ownership
+from deriva_ml_prefect.journal.executions import Entry
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.phases import recover, supersede
@@ -113,15 +114,15 @@ def test_another_process_goes_on_with_it_between_the_look_and_the_hold(
     dead: Callable[[], str], begin: Begin, fork: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rid = dead()
-    take = supersede.hold
+    take = supersede.hold_to_look
 
-    def slow(context: Context) -> str:
+    def slow(context: Context, entry: Entry) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(supersede, "hold", take)
+            patch.setattr(supersede, "hold_to_look", take)
             assert fork(lambda: begin(continues=rid) and None).wait() == 0
-        return take(context)
+        take(context, entry)
 
-    monkeypatch.setattr(supersede, "hold", slow)
+    monkeypatch.setattr(supersede, "hold_to_look", slow)
     with pytest.raises(DerivaMLAttemptError, match=f"Execution {rid} is continued by .* already"):
         begin(continues=rid)
     assert not ownership.owns(begin().context.folder.with_name(rid))
