@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, overload
 
 from prefect.flows import Flow
@@ -124,7 +124,12 @@ def deriva_execution(
         OwnProcess() if own_process is True else own_process or None,
     )
     for kind, hooks in make_hooks(functools.partial(find_catalog, catalog)).items():
-        options[kind] = [*hooks, *(options.get(kind) or [])]
+        given = options.get(kind) or []
+        if not isinstance(given, Iterable):
+            raise DerivaMLConfigurationError(
+                f"{kind}= takes a list of hooks: {kind}=[{getattr(given, '__name__', given)}]"
+            )
+        options[kind] = [*hooks, *given]
     options.setdefault("version", file_hash(str(code_file(fn))))
     recorded = make_recorded(plan)
     setattr(recorded, MARK, True)

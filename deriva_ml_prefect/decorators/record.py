@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from prefect import runtime
 from prefect.context import FlowRunContext
@@ -86,11 +86,11 @@ def make_recorded(plan: Plan) -> Callable[..., Any]:
     return show_as(run, signature)
 
 
-def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfiguration | None, dry_run: bool) -> Any:
+def _record(plan: Plan, arguments: dict[str, Any], configuration: Any, dry_run: bool) -> Any:
     """One run: the life cycle around the user's code, through tasks when a flow runs it. What the code returned."""
     scrub_logs("prefect.flow_runs", "prefect.task_runs", "prefect.extra")
     catalog = find_catalog(plan.catalog)
-    asked = configuration or ExecutionConfiguration()
+    asked = _configuration(configuration)
     ml = _connect(plan, catalog)
     in_flow = FlowRunContext.get()
     place = current_place()
@@ -150,6 +150,17 @@ def _record(plan: Plan, arguments: dict[str, Any], configuration: ExecutionConfi
     survive_outage(f"{said}; only Prefect may show another state.")
     kept = take_value(done.context)
     return kept if done.result is None else done.result
+
+
+def _configuration(given: Any) -> ExecutionConfiguration:
+    """What the flow was given, which Prefect has made a block of, unless nobody checked the parameters."""
+    if given is None or isinstance(given, ExecutionConfiguration):
+        return given or ExecutionConfiguration()
+    if isinstance(given, Mapping) and "$ref" in given:
+        return cast(
+            "ExecutionConfiguration", cast("Any", ExecutionConfiguration.load_from_ref)(given["$ref"], _sync=True)
+        )
+    return ExecutionConfiguration.model_validate(given)
 
 
 def _times_begun(around: FlowRunContext) -> int:

@@ -213,6 +213,20 @@ def test_dry_run_writes_nothing_to_the_catalog(ml: DerivaML, recorded: Callable[
     assert len(ml.find_executions()) == before
 
 
+@pytest.mark.parametrize("how", ["without Prefect", "unchecked"])
+def test_a_configuration_that_nobody_has_checked(recorded: Callable[..., Any], how: str) -> None:
+    @recorded(name=f"unchecked-{uuid.uuid4().hex[:8]}", validate_parameters=False)
+    def train(execution: Execution) -> str:
+        return execution.configuration.description
+
+    call = train if how == "unchecked" else train.fn
+    saved = ExecutionConfiguration(description="saved").save(f"unchecked-{uuid.uuid4().hex[:8]}")
+    assert call(configuration={"description": "a dict"}) == "a dict"
+    assert call(configuration={"$ref": {"block_document_id": str(saved)}}) == "saved"
+    with pytest.raises(ValueError, match="no field descripton"):
+        call(configuration={"descripton": "wrong"})
+
+
 def test_without_prefect(ml: DerivaML, recorded: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     seen: list[str] = []

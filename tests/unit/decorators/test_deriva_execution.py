@@ -111,6 +111,13 @@ def test_flow_keeps_options_and_hooks() -> None:
     assert len(train.on_failure_hooks) == 2
 
 
+def test_a_hook_that_is_no_list_is_named() -> None:
+    def mine(flow: Any, flow_run: Any, state: Any) -> None: ...
+
+    with pytest.raises(DerivaMLConfigurationError, match=r"on_failure= takes a list of hooks: on_failure=\[mine\]"):
+        deriva_execution(catalog="embedded/1", on_failure=mine)(lambda: None)
+
+
 def test_retries_are_those_of_the_code() -> None:
     @deriva_execution(catalog="embedded/1", retries=3)
     def train() -> None: ...
