@@ -120,6 +120,7 @@ def _begin(request: Request, settings: Settings) -> Context:
         entry = journal_executions.read_execution(journal, context.rid)
         assert entry is not None
         if entry.status is ExecutionStatus.Aborted:
+            ownership.release(context.folder)
             raise DerivaMLAttemptError(
                 f"Execution {context.rid} of flow run {request.flow_run_id} was given up ({entry.status_detail}), so "
                 f"it cannot be taken up again. Its files are in {context.folder}. To run the code again, start a new "

@@ -92,8 +92,13 @@ def hold_to_look(context: Context, entry: Entry) -> None:
 
 
 def hold_again(context: Context) -> None:
-    """The same for who goes on with an execution: the last sign of its former process does not count any more."""
+    """The same for who goes on with an execution."""
     hold(context)
+    go_on_with(context)
+
+
+def go_on_with(context: Context) -> None:
+    """Whoever holds an execution is at work on it: the last sign of its former process does not count any more."""
     journal = journal_of(context)
     entry = executions.read_execution(journal, context.rid)
     if entry is not None and entry.facts.get(LAST_SIGN):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 
@@ -22,7 +24,7 @@ from deriva_ml_prefect.phases.begin import complete_beginning
 from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of, status_of
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import download_inputs
-from deriva_ml_prefect.phases.heartbeat import hold, hold_again, hold_to_look
+from deriva_ml_prefect.phases.heartbeat import go_on_with, hold, hold_to_look
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.reconciliation import Winner, reconcile
 from deriva_ml_prefect.values.rid import RID, check_rid
@@ -40,11 +42,12 @@ def resume(address: Address, rid: RID) -> Context:
     """
     context, was_dead = take_over(address, rid)
     journal = journal_of(context)
-    manifest.rewrite(context.folder, rid, chain.from_iterable(files.pages(journal, rid)))
-    if status_of(context) is _S.Created:
-        complete_beginning(context)
-    if was_dead and note_killed(context):
-        executions.merge_facts(journal, rid, {"resumed": True})
+    with _given_back(context, when=was_dead):
+        manifest.rewrite(context.folder, rid, chain.from_iterable(files.pages(journal, rid)))
+        if status_of(context) is _S.Created:
+            complete_beginning(context)
+        if was_dead and note_killed(context):
+            executions.merge_facts(journal, rid, {"resumed": True})
     return context
 
 
@@ -54,9 +57,25 @@ def take_over(address: Address, rid: RID) -> tuple[Context, bool]:
     # whoever took it over from this very process may have ended since
     ownership.drop_if_taken_over(journal_of(context), context.folder, rid)
     was_dead = not ownership.owns(context.folder)
-    hold_again(context)
-    _reconcile(context)
+    if was_dead:
+        hold_to_look(context, entry_of(context))
+    else:
+        hold(context)
+    with _given_back(context, when=was_dead):
+        _reconcile(context)
+        go_on_with(context)
     return context, was_dead
+
+
+@contextmanager
+def _given_back(context: Context, *, when: bool) -> Iterator[None]:
+    """An execution that cannot be taken over is nobody's again: it must not look alive, nor be kept from others."""
+    try:
+        yield
+    except BaseException:
+        if when:
+            ownership.release(context.folder)
+        raise
 
 
 def find_here(address: Address, rid: RID) -> Context:

@@ -23,6 +23,7 @@ from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.pages.execution_page import render_execution
 from deriva_ml_prefect.phases import recover
+from deriva_ml_prefect.phases.abort import abort
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.begin import Request, begin_execution
 from deriva_ml_prefect.phases.context import journal_of, status_of
@@ -166,6 +167,43 @@ def test_nor_is_a_request_to_go_on_with_it_that_is_refused(
     found = ml.lookup_execution(rid)
     assert (found.status, found.liveness) == ("Running", L.dead)
     assert datetime.fromisoformat(found.last_sign_of_life or "") < killed
+
+
+@pytest.mark.parametrize("take_over", [recover.resume, abort])
+def test_nor_is_taking_it_over_while_the_catalog_is_away(
+    take_over: Callable[..., Any],
+    begin: Begin,
+    ml: DerivaML,
+    fork: Callable[..., Any],
+    tmp_path: Path,
+    wait_for: WaitFor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is nobody's then, and another process may take it."""
+    ready = tmp_path / "ready"
+
+    def child() -> None:
+        exe = begin()
+        exe.execution_start()
+        ready.write_text(exe.execution_rid)
+        signal.pause()
+
+    def away(*_: Any, **__: Any) -> None:
+        raise DerivaMLOfflineError("away")
+
+    process = fork(child)
+    rid = wait_for(lambda: ready.exists() and ready.read_text())
+    process.kill()
+    killed = datetime.now(UTC)
+    time.sleep(0.3)
+    with monkeypatch.context() as patch:
+        patch.setattr(HttpClient, "request", away)
+        with pytest.raises(DerivaMLOfflineError):
+            take_over(ml.address, rid)
+    found = ml.lookup_execution(rid)
+    assert (found.status, found.liveness) == ("Running", L.dead)
+    assert datetime.fromisoformat(found.last_sign_of_life or "") < killed
+    assert fork(lambda: ml.resume_execution(rid) and None).wait() == 0
 
 
 def test_a_run_that_was_taken_up_again_has_signs_of_its_own(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +13,16 @@ from typing import Any
 import pytest
 
 from deriva_ml_prefect.catalog.rows import delete_rows
+from deriva_ml_prefect.config.execution import ExecutionSpec
+from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.exceptions import DerivaMLAttemptError
 from deriva_ml_prefect.journal import ownership
 from deriva_ml_prefect.journal.executions import Entry
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.phases import recover, supersede
+from deriva_ml_prefect.phases.abort import abort
+from deriva_ml_prefect.phases.begin import Request, begin_execution
 from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.values.status import ExecutionStatus
 
@@ -126,3 +131,13 @@ def test_another_process_goes_on_with_it_between_the_look_and_the_hold(
     with pytest.raises(DerivaMLAttemptError, match=f"Execution {rid} is continued by .* already"):
         begin(continues=rid)
     assert not ownership.owns(begin().context.folder.with_name(rid))
+
+
+def test_a_flow_run_whose_execution_was_given_up_keeps_nothing_of_it(ml: DerivaML, workflow: Workflow) -> None:
+    request = Request(ml.address, ExecutionSpec(workflow=workflow), flow_run_id=str(uuid.uuid4()))
+    context = begin_execution(request)
+    ownership.release(context.folder)
+    abort(ml.address, context.rid)
+    with pytest.raises(DerivaMLAttemptError, match="was given up"):
+        begin_execution(request)
+    assert not ownership.owns(context.folder)
