@@ -5,13 +5,15 @@
 
 Prefect stops a run that is cancelled only where a worker or runner can signal its process, and leaves to the run what
 is set otherwise. So the state is read before each phase: cancelled, paused, suspended, or set to Failed by hand.
-Crashed is no order: it is what a machine takes for true that has not heard of the run for a while. A thread reads it
+Crashed is no order: it is what a machine takes for true that has not heard of the run for a while. Neither is the
+failure of a second process that was then started for the run. A thread reads it
 too, so that the catalog says of a run that waits for a person that it does.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -170,7 +172,7 @@ class Orders:
             run = states[0]
             if any(state.type in _CANCELLED for state in states):
                 raise ExecutionCancelled(f"the flow run {self._id} was cancelled in Prefect")
-            if run.type is StateType.FAILED:
+            if run.type is StateType.FAILED and not self._is_of_a_second_start(run):
                 why = f" ({run.message})" if run.message else ""
                 raise ExecutionDisowned(
                     f"flow run {self._id} was set to Failed in Prefect{why}; what it staged is kept: "
@@ -186,6 +188,11 @@ class Orders:
             if run.type is not StateType.PAUSED:
                 return
             self._ended.wait(_poll_seconds())
+
+    def _is_of_a_second_start(self, state: State[Any]) -> bool:
+        """Whether a second process was started for this run, and was refused since this one is at work on it."""
+        assert self._context is not None
+        return f"Execution {self._context.rid} is owned by process {os.getpid()} on " in (state.message or "")
 
     def _refuse_suspension(self) -> None:
         """A run that no deployment starts again would be lost if it left its process."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -239,3 +242,41 @@ def test_what_the_code_returned_is_kept_for_a_retry_of_the_upload(ml: DerivaML) 
         late.written()
         assert given.result(60) == 7
     assert late.statuses() == ["Uploaded"]
+
+
+def test_a_run_that_is_started_a_second_time_while_it_is_at_work_goes_on(
+    ml: DerivaML, tmp_path: Path, prefect_server: str
+) -> None:
+    """As a retry of a run that an automation took for crashed: the second process is refused, the first delivers."""
+    program = tmp_path / "twice.py"
+    program.write_text(
+        "import subprocess, sys\n"
+        "from prefect import get_client, runtime\n"
+        "from prefect.flow_engine import run_flow\n"
+        "from prefect.states import AwaitingRetry, Crashed\n"
+        "from deriva_ml_prefect import Execution, deriva_execution\n"
+        f"@deriva_execution(catalog={str(ml.address)!r})\n"
+        "def twice(execution: Execution) -> None:\n"
+        "    run_id = runtime.flow_run.root_flow_run_id\n"
+        "    with get_client(sync_client=True) as client:\n"
+        "        for state in (Crashed(), AwaitingRetry()):\n"
+        "            client.set_flow_run_state(run_id, state, force=True)\n"
+        "    subprocess.run([sys.executable, __file__, run_id])\n"
+        "    with get_client(sync_client=True) as client:\n"
+        "        print(execution.execution_rid, run_id, client.read_flow_run(run_id).state.name, flush=True)\n"
+        "if len(sys.argv) == 1:\n"
+        "    twice()\n"
+        "else:\n"
+        "    with get_client(sync_client=True) as client:\n"
+        "        run = client.read_flow_run(sys.argv[1])\n"
+        "    run_flow(twice, flow_run=run, parameters={}, return_type='state')\n"
+    )
+    variables = {**os.environ, "PREFECT_API_URL": prefect_server}
+    done = subprocess.run(
+        [sys.executable, program], env=variables, capture_output=True, text=True, timeout=120, check=True
+    )
+    rid, run_id, name = done.stdout.split()
+    assert name == "Failed", "the second process says so of the run"
+    assert ml.lookup_execution(rid).status is ExecutionStatus.Uploaded
+    with get_client(sync_client=True) as client:
+        assert str(client.read_flow_run(uuid.UUID(run_id)).state_name) == "Completed"
