@@ -32,7 +32,7 @@ from deriva_ml_prefect.phases.context import Context
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import version_facts
 from deriva_ml_prefect.phases.dry_folder import make_dry_folder
-from deriva_ml_prefect.phases.heartbeat import hold, hold_again
+from deriva_ml_prefect.phases.heartbeat import given_back, hold, hold_again
 from deriva_ml_prefect.phases.interrupt import go_on
 from deriva_ml_prefect.phases.launch import (
     announce,
@@ -127,11 +127,12 @@ def _begin(request: Request, settings: Settings) -> Context:
                 "flow run."
             )
         if entry.user_code != "started":
-            go_on(context)
-            complete_beginning(context)
-            if request.within and list(request.within) != entry.facts.get("within"):
-                # what it was a part of has been begun anew
-                _link_to_parent(context, *request.within)
+            with given_back(context):
+                go_on(context)
+                complete_beginning(context)
+                if request.within and list(request.within) != entry.facts.get("within"):
+                    # what it was a part of has been begun anew
+                    _link_to_parent(context, *request.within)
             return context
         supersedes = context
         logger.info("Execution %s did not finish; a new one begins.", context.rid)
@@ -288,7 +289,8 @@ def _begin_new(request: Request, settings: Settings, journal: Journal, supersede
             flow_runs.bind_flow_run(journal, request.flow_run_id, attempt, context.rid)
         flow_runs.drop_lease(journal, purpose)
     hold(context)
-    return complete_beginning(context)
+    with given_back(context):
+        return complete_beginning(context)
 
 
 def _attempt(request: Request, journal: Journal, supersedes: Context | None) -> int:

@@ -11,6 +11,8 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +105,17 @@ def go_on_with(context: Context) -> None:
     entry = executions.read_execution(journal, context.rid)
     if entry is not None and entry.facts.get(LAST_SIGN):
         executions.merge_facts(journal, context.rid, {LAST_SIGN: None})
+
+
+@contextmanager
+def given_back(context: Context, *, when: bool = True) -> Iterator[None]:
+    """An execution that cannot be gone on with is nobody's again: it must not look alive, nor be kept from others."""
+    try:
+        yield
+    except BaseException:
+        if when:
+            ownership.release(context.folder)
+        raise
 
 
 def _start(context: Context, seconds: float) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 
@@ -24,7 +22,7 @@ from deriva_ml_prefect.phases.begin import complete_beginning
 from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of, status_of
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import download_inputs
-from deriva_ml_prefect.phases.heartbeat import go_on_with, hold, hold_to_look
+from deriva_ml_prefect.phases.heartbeat import given_back, go_on_with, hold, hold_to_look
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.reconciliation import Winner, reconcile
 from deriva_ml_prefect.values.rid import RID, check_rid
@@ -42,7 +40,7 @@ def resume(address: Address, rid: RID) -> Context:
     """
     context, was_dead = take_over(address, rid)
     journal = journal_of(context)
-    with _given_back(context, when=was_dead):
+    with given_back(context, when=was_dead):
         manifest.rewrite(context.folder, rid, chain.from_iterable(files.pages(journal, rid)))
         if status_of(context) is _S.Created:
             complete_beginning(context)
@@ -61,21 +59,10 @@ def take_over(address: Address, rid: RID) -> tuple[Context, bool]:
         hold_to_look(context, entry_of(context))
     else:
         hold(context)
-    with _given_back(context, when=was_dead):
+    with given_back(context, when=was_dead):
         _reconcile(context)
         go_on_with(context)
     return context, was_dead
-
-
-@contextmanager
-def _given_back(context: Context, *, when: bool) -> Iterator[None]:
-    """An execution that cannot be taken over is nobody's again: it must not look alive, nor be kept from others."""
-    try:
-        yield
-    except BaseException:
-        if when:
-            ownership.release(context.folder)
-        raise
 
 
 def find_here(address: Address, rid: RID) -> Context:

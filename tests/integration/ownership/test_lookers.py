@@ -15,7 +15,7 @@ import pytest
 from deriva_ml_prefect.catalog.rows import delete_rows
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.workflow import Workflow
-from deriva_ml_prefect.exceptions import DerivaMLAttemptError
+from deriva_ml_prefect.exceptions import DerivaMLAttemptError, DerivaMLOfflineError
 from deriva_ml_prefect.journal import ownership
 from deriva_ml_prefect.journal.executions import Entry
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
@@ -141,3 +141,20 @@ def test_a_flow_run_whose_execution_was_given_up_keeps_nothing_of_it(ml: DerivaM
     with pytest.raises(DerivaMLAttemptError, match="was given up"):
         begin_execution(request)
     assert not ownership.owns(context.folder)
+
+
+def test_an_execution_that_could_not_begin_is_nobodys(
+    ml: DerivaML, begin: Begin, fork: Fork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its catalog went away in the middle: another process may begin it, or give it up, while this one lives on."""
+
+    def away(_: Context) -> None:
+        raise DerivaMLOfflineError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deriva_ml_prefect.phases.begin.upload_metadata", away)
+        with pytest.raises(DerivaMLOfflineError):
+            begin()
+    (found,) = ml.find_interrupted()
+    assert fork(lambda: abort(ml.address, found.rid) and None).wait() == 0
+    assert ml.lookup_execution(found.rid).status is S.Aborted
