@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -76,6 +77,8 @@ def fail(context: Context, error: BaseException) -> None:
 def describe_error(error: BaseException) -> str:
     """An error as Status_Detail shows it."""
     text = error_text(error)
+    if not text and isinstance(error, asyncio.CancelledError):
+        text = "ended from outside: a time limit around it, a signal, or the failure of what ran beside it"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def test_durations_as_deriva_ml_writes_them(seconds: float, text: str) -> None:
 def test_errors_as_status_detail() -> None:
     assert describe_error(ValueError("no rate")) == "ValueError: no rate"
     assert describe_error(KeyboardInterrupt()) == "KeyboardInterrupt"
+    assert describe_error(asyncio.CancelledError("mine")) == "CancelledError: mine"
+    assert describe_error(asyncio.CancelledError()).startswith("CancelledError: ended from outside: a time limit ")
 
 
 class Unsayable(Exception):
