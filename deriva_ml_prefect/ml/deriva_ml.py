@@ -41,6 +41,7 @@ from deriva_ml_prefect.ml.table_arguments import column_document, column_or_tabl
 from deriva_ml_prefect.ml.workflow import RecordedWorkflow
 from deriva_ml_prefect.phases import begin, download, recover
 from deriva_ml_prefect.phases.begin import Request
+from deriva_ml_prefect.phases.heartbeat import given_back
 from deriva_ml_prefect.phases.note_rid import note_rid
 from deriva_ml_prefect.phases.preflight import look_ahead
 from deriva_ml_prefect.phases.recover import Interrupted
@@ -417,8 +418,9 @@ class DerivaML(KnowsAbsent):
             continues=continues,
         )
         context = begin.begin_execution(request)
-        note_rid(context, output_dir=self.hydra_runtime_output_dir)
-        return Execution(self, download.download_inputs(context))
+        with given_back(context):
+            note_rid(context, output_dir=self.hydra_runtime_output_dir)
+            return Execution(self, download.download_inputs(context))
 
     def preflight(
         self, configuration: ExecutionSpec | None = None, *, workflow: Workflow | str | None = None

@@ -89,7 +89,8 @@ def note_killed(context: Context) -> bool:
 def reopen(address: Address, rid: RID) -> Context:
     """Take over an execution to go on with it: as `resume`, and one whose code never ran gets its inputs."""
     context = resume(address, rid)
-    return download_inputs(context) if status_of(context) is _S.Created else context
+    with given_back(context, when=status_of(context) is _S.Created):
+        return download_inputs(context) if status_of(context) is _S.Created else context
 
 
 def _unknown(rid: RID, *, workspace: str) -> DerivaMLNotFoundError:

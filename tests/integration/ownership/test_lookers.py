@@ -143,16 +143,17 @@ def test_a_flow_run_whose_execution_was_given_up_keeps_nothing_of_it(ml: DerivaM
     assert not ownership.owns(context.folder)
 
 
+@pytest.mark.parametrize("step", ["begin.upload_metadata", "download._fetch_assets"])
 def test_an_execution_that_could_not_begin_is_nobodys(
-    ml: DerivaML, begin: Begin, fork: Fork, monkeypatch: pytest.MonkeyPatch
+    step: str, ml: DerivaML, begin: Begin, fork: Fork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its catalog went away in the middle: another process may begin it, or give it up, while this one lives on."""
 
-    def away(_: Context) -> None:
+    def away(*_: Any) -> None:
         raise DerivaMLOfflineError("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr("deriva_ml_prefect.phases.begin.upload_metadata", away)
+        patch.setattr(f"deriva_ml_prefect.phases.{step}", away)
         with pytest.raises(DerivaMLOfflineError):
             begin()
     (found,) = ml.find_interrupted()
