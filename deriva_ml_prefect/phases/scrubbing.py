@@ -17,6 +17,8 @@ from deriva_ml_prefect.provenance.scrub import LEAST_KEY, Scrubber, make_scrubbe
 from deriva_ml_prefect.values.columns import spelled_out
 from deriva_ml_prefect.values.errors import error_text, has_text
 
+logger = logging.getLogger(__name__)
+
 KEY_FILE = "scrub.key"
 _shown: set[str] = set()
 """Parts of the names that `show_files` was given in this process."""
@@ -84,35 +86,61 @@ def clean_value(name: str, text: str) -> str:
     return str(scrubber(load_settings().home).value(name, text))
 
 
-def clean_error(error: BaseException, *, _seen: frozenset[int] = frozenset()) -> BaseException:
+def clean_error(error: BaseException) -> BaseException:
     """The error without secrets in its text, for whoever keeps texts of errors: the same one, where that can be done.
 
     What no store can keep, such as the bytes of a file name that is no text, is escaped: the end of a flow run could
     not be told otherwise. The texts in its arguments are changed, and those of its causes. An error that makes its text
     of something else, or cannot make one, is replaced by a DerivaMLExecutionError that names its type.
     """
-    if id(error) in _seen:
-        return error
-    if _clean(error_text(error)) != error_text(error):
-        error.args = tuple(_clean(item) if isinstance(item, str) else item for item in error.args)
-    if isinstance(error, SystemExit) and isinstance(error.code, str):
-        error.code = _clean(error.code)
-    notes = getattr(error, "__notes__", None)
-    if notes:
-        error.__notes__ = [_clean(note) if isinstance(note, str) else note for note in notes]
-    seen = _seen | {id(error)}
+    clean = {id(error): _clean_one(error)}
+    # no recursion: there may be more of them than Python calls functions within each other
+    waiting = [error]
+    while waiting:
+        each = waiting.pop()
+        for name, linked in _linked(each):
+            if id(linked) not in clean:
+                clean[id(linked)] = _clean_one(linked)
+                waiting.append(linked)
+            if name and clean[id(linked)] is not linked:
+                # classes of errors that refuse changes refuse this one, too
+                object.__setattr__(each, name, clean[id(linked)])
+    return clean[id(error)]
+
+
+def _linked(error: BaseException) -> list[tuple[str, BaseException]]:
+    """The errors that are shown with one, by the name of the attribute; those of a group have none."""
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    found = [("", each) for each in inner]
     if error.__cause__ is not None:
-        error.__cause__ = clean_error(error.__cause__, _seen=seen)
+        found.append(("__cause__", error.__cause__))
     elif error.__context__ is not None and not error.__suppress_context__:
-        error.__context__ = clean_error(error.__context__, _seen=seen)
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            clean_error(inner, _seen=seen)
+        found.append(("__context__", error.__context__))
+    return found
+
+
+def _clean_one(error: BaseException) -> BaseException:
+    try:
+        _clean_in_place(error)
+    # any code of the error's class may run there; what its text says then decides
+    except Exception as e:  # noqa: BLE001
+        logger.debug("An error of type %s could not be changed: %s", type(error).__name__, error_text(e))
     told = error_text(error)
     if has_text(error) and (_clean(told) == told or not isinstance(error, Exception)):
         return error
     replaced = DerivaMLExecutionError(f"{type(error).__name__}: {_clean(told)}")
     return replaced.with_traceback(error.__traceback__)
+
+
+def _clean_in_place(error: BaseException) -> None:
+    if _clean(error_text(error)) != error_text(error):
+        new = tuple(_clean(item) if isinstance(item, str) else item for item in error.args)
+        object.__setattr__(error, "args", new)
+    if isinstance(error, SystemExit) and isinstance(error.code, str):
+        error.code = _clean(error.code)
+    notes = getattr(error, "__notes__", None)
+    if notes:
+        error.__notes__ = [_clean(note) if isinstance(note, str) else note for note in notes]
 
 
 def _clean(text: str) -> str:

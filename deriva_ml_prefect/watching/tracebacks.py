@@ -20,8 +20,8 @@ _MARK = "_is_of_users_code"
 
 def mark_as_users(error: BaseException) -> None:
     """Have the error known as one of the user's code from now on."""
-    # an error that takes no attributes is shown in full
-    with suppress(AttributeError):
+    # an error that takes no attributes, whatever it raises then, is shown in full
+    with suppress(Exception):
         setattr(error, _MARK, True)
 
 

@@ -65,6 +65,38 @@ def test_errors_that_cannot_say_anything(tmp_path: Path, monkeypatch: pytest.Mon
     assert str(of_that.__cause__).startswith("Unsayable: ")
 
 
+class Immutable(Exception):
+    def __setattr__(self, name: str, value: object) -> None:
+        raise TypeError("it cannot be changed")
+
+
+def test_errors_that_cannot_be_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERIVA_ML_HOME", str(tmp_path))
+    harmless = Immutable("no rate")
+    with pytest.raises(Immutable) as raised:
+        raise harmless from ValueError("password=correct-horse-battery")
+    assert clean_error(raised.value) is harmless
+    assert "horse" not in str(harmless.__cause__)
+    assert "horse" not in str(clean_error(Immutable("password=correct-horse-battery")))
+    harmless.__cause__.__cause__ = Unsayable()  # type: ignore[union-attr]
+    clean_error(harmless)
+    assert str(harmless.__cause__.__cause__).startswith("Unsayable: ")  # type: ignore[union-attr]
+    object.__setattr__(harmless, "__cause__", Unsayable())
+    clean_error(harmless)
+    assert str(harmless.__cause__).startswith("Unsayable: ")
+
+
+def test_errors_with_a_long_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERIVA_ML_HOME", str(tmp_path))
+    first = ValueError("password=correct-horse-battery")
+    last = first
+    for number in range(3000):
+        error = ValueError(f"attempt {number}")
+        error.__context__, last = last, error
+    assert clean_error(last) is last
+    assert "horse" not in str(first)
+
+
 def test_options_of_the_chapter() -> None:
     options = UploadOptions()
     assert (options.timeout, options.max_retries, options.retry_delay) == ((600, 600), 3, 5.0)
