@@ -21,6 +21,7 @@ from deriva_ml_prefect.ml.current import current_execution
 from deriva_ml_prefect.outage.code_call import current_code_call
 from deriva_ml_prefect.outage.ends import survive_outage
 from deriva_ml_prefect.own_process import tell_flow_run
+from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.scrubbing import clean_error
 from deriva_ml_prefect.values.status import ExecutionStatus
 from deriva_ml_prefect.watching.tracebacks import mark_as_users
@@ -36,8 +37,9 @@ def make_user_code(fn: Callable[..., Any]) -> Callable[..., Any]:
         survive_outage()
         current_code_call().begin()
         attempt = runtime.flow_run.run_count
-        if FlowRunContext.get() and attempt > 1:
-            execution.update_status(ExecutionStatus.Running, f"Attempt {attempt}")
+        if FlowRunContext.get() and attempt > 1 and not execution.read_only:
+            # a catalog that is away hears of it later, as of the first attempt
+            advance(execution.context, ExecutionStatus.Running, f"Attempt {attempt}", patient=True)
         whole = inspect.signature(fn)
         values = {**signature.bind(*args, **kwargs).arguments, "execution": execution, "ml_instance": execution.ml}
         return inspect.BoundArguments(whole, {name: values[name] for name in whole.parameters if name in values})

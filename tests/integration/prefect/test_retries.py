@@ -21,9 +21,10 @@ from prefect.futures import wait
 from prefect.states import AwaitingRetry
 
 from deriva_ml_prefect.decorators import deriva_execution
-from deriva_ml_prefect.exceptions import DerivaMLUploadError
+from deriva_ml_prefect.exceptions import DerivaMLOfflineError, DerivaMLUploadError
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.phases import advance
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
@@ -118,6 +119,29 @@ def test_retries_of_the_flow_stay_within_one_execution(ml: DerivaML) -> None:
     assert train() == "done"
     assert len(set(rids)) == 1
     assert told == [("Running", None), ("Running", "Attempt 2")]
+    assert ml.lookup_execution(rids[0]).status is ExecutionStatus.Uploaded
+
+
+def test_a_repetition_of_the_code_does_not_need_the_catalog(ml: DerivaML) -> None:
+    rids: list[str] = []
+    patch = pytest.MonkeyPatch()
+
+    def away(_: Any) -> None:
+        raise DerivaMLOfflineError("the catalog is away")
+
+    @deriva_execution(catalog=str(ml.address), name="repeats-alone", retries=1)
+    def train(execution: Execution) -> str:
+        rids.append(execution.execution_rid)
+        if len(rids) == 1:
+            patch.setattr(advance, "send_steps", away)
+            raise ValueError("once")
+        patch.undo()
+        return "done"
+
+    try:
+        assert train() == "done"
+    finally:
+        patch.undo()
     assert ml.lookup_execution(rids[0]).status is ExecutionStatus.Uploaded
 
 
