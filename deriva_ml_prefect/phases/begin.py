@@ -144,8 +144,8 @@ def _begin(request: Request, settings: Settings) -> Context:
             _complete_unless_begun(supersedes, journal)
         return _begin_new(request, settings, journal, supersedes)
     except BaseException:
-        if supersedes is not None and request.continues is not None:
-            # what is wrong with the request must not keep others from the old execution
+        if supersedes is not None:
+            # what keeps the new execution from beginning must not keep others from the old one
             ownership.release(supersedes.folder)
         raise
 

@@ -24,6 +24,7 @@ from deriva_ml_prefect.phases import recover, supersede
 from deriva_ml_prefect.phases.abort import abort
 from deriva_ml_prefect.phases.begin import Request, begin_execution
 from deriva_ml_prefect.phases.context import Context
+from deriva_ml_prefect.phases.run import run_user_code
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 Begin = Callable[..., Execution]
@@ -159,3 +160,25 @@ def test_an_execution_that_could_not_begin_is_nobodys(
     (found,) = ml.find_interrupted()
     assert fork(lambda: abort(ml.address, found.rid) and None).wait() == 0
     assert ml.lookup_execution(found.rid).status is S.Aborted
+
+
+@pytest.mark.parametrize("step", ["_resolve", "upload_metadata"])
+def test_a_flow_run_that_cannot_begin_anew_keeps_nothing_of_what_it_left(
+    step: str, ml: DerivaML, workflow: Workflow, fork: Fork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its code did not finish, and the catalog is away when a new execution is to run it again."""
+    request = Request(ml.address, ExecutionSpec(workflow=workflow), flow_run_id=str(uuid.uuid4()))
+    context = begin_execution(request)
+    with pytest.raises(ZeroDivisionError):
+        run_user_code(context, lambda _: 1 / 0)
+    ownership.release(context.folder)
+
+    def away(*_: Any) -> None:
+        raise DerivaMLOfflineError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"deriva_ml_prefect.phases.begin.{step}", away)
+        with pytest.raises(DerivaMLOfflineError):
+            begin_execution(request)
+    assert not ownership.owns(context.folder)
+    assert fork(lambda: abort(ml.address, context.rid) and None).wait() == 0
