@@ -105,8 +105,9 @@ UPDATE execution_state__executions SET owner = :owner, last_activity = :now WHER
 SELECT owner FROM execution_state__executions WHERE rid = :rid;
 
 -- name: write_superseded
--- A later execution runs the same code again.
-UPDATE execution_state__executions SET superseded_by = :superseded_by, last_activity = :now WHERE rid = :rid;
+-- A later execution runs the same code again; the first that does has the checkpoints, and stays.
+UPDATE execution_state__executions SET superseded_by = :superseded_by, last_activity = :now
+WHERE rid = :rid AND superseded_by IS NULL;
 
 -- name: insert_asset
 -- Register a file; registering the name again replaces what was there.

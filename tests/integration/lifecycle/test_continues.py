@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,8 @@ from deriva_ml_prefect.journal.executions import Entry
 from deriva_ml_prefect.journal.store import open_journal
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.phases.begin import Request, begin_execution
+from deriva_ml_prefect.phases.run import run_user_code
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
 S = ExecutionStatus
@@ -195,3 +198,17 @@ def test_a_run_that_begins_anew_is_told_of_the_killed_one(
     assert told() == []
     begin()
     assert told() == []
+
+
+def test_a_flow_run_that_runs_it_again_later_does_not_take_the_successors_place(
+    ml: DerivaML, workflow: Workflow
+) -> None:
+    """It was continued by hand: that execution has its checkpoints, and is the one to go on with."""
+    request = Request(ml.address, ExecutionSpec(workflow=workflow), flow_run_id=str(uuid.uuid4()))
+    old = begin_execution(request)
+    with pytest.raises(ZeroDivisionError):
+        run_user_code(old, lambda _: 1 / 0)
+    by_hand = ml.create_execution(ExecutionSpec(workflow=workflow), continues=old.rid)
+    again = begin_execution(request)
+    assert entry_of(ml, again.rid).supersedes == old.rid
+    assert entry_of(ml, old.rid).superseded_by == by_hand.execution_rid
