@@ -88,6 +88,8 @@ def error_of(answer: Answer) -> DerivaMLException:
     stop = "" if answer.sentence.endswith((".", "!", "?")) else "."
     what = f"{answer.asked} was answered {answer.status}: {answer.sentence}{stop}"
     status = answer.status
+    if status < 300 and answer.looks_html:
+        return answer.not_json()
     if 300 <= status < 400:
         return DerivaMLOfflineError(
             f"{answer.asked} was redirected ({status}), which is not followed: no credential is to travel elsewhere. "

@@ -42,13 +42,15 @@ class StoredObject:
     path: str
     """With its version: `/hatrac/…:VERSION`."""
     length: int
+    """Bytes; -1 where it was not told."""
     md5_hex: str
     """Empty where the store keeps none."""
 
 
 def stored_object(client: HttpClient, object_path: str) -> StoredObject | None:
     """The current version of the object, or None while there is none (one HEAD request)."""
-    answer = client.request("HEAD", object_path, expect=(200, 404, 409))
+    # what stands in between may compress, and then tells another length or none
+    answer = client.request("HEAD", object_path, headers={"Accept-Encoding": "identity"}, expect=(200, 404, 409))
     if answer.status == 409 and _has_versions(client, object_path):
         # taken for absent, it would be sent again as a second version
         raise DerivaMLOfflineError(f"{answer.asked} was answered 409, and the object has versions: {answer.sentence}")
@@ -56,9 +58,15 @@ def stored_object(client: HttpClient, object_path: str) -> StoredObject | None:
         return None
     return StoredObject(
         path=_path_only(answer.headers.get("content-location", object_path)),
-        length=int(answer.headers.get("content-length", "-1")),
+        length=_length_told(answer),
         md5_hex=md5_hex_of(answer.headers.get("content-md5", "")),
     )
+
+
+def _length_told(answer: Answer) -> int:
+    told = answer.headers.get("content-length", "")
+    coded = answer.headers.get("content-encoding", "identity") != "identity"
+    return int(told) if told.isdecimal() and not coded else -1
 
 
 def _has_versions(client: HttpClient, object_path: str) -> bool:
@@ -119,7 +127,7 @@ class _Upload:
     def present(self) -> str | None:
         """The versioned path, if the object is there with these bytes."""
         stored = stored_object(self.client, self.object_path)
-        if stored is None or stored.md5_hex != self.facts.md5_hex or stored.length != self.facts.length:
+        if stored is None or stored.md5_hex != self.facts.md5_hex or stored.length not in (-1, self.facts.length):
             return None
         self.progress(self.facts.length)
         return stored.path
@@ -159,24 +167,28 @@ class _Upload:
         found = self._known_job(job)
         if found is None and job and (present := self.present()):
             return present
-        name, done, size = found or self._new_job(chunk_size)
-        if done:
-            self.progress(min(done * size, self.facts.length))
         try:
-            self._send_chunks(name, done, size)
-            return self._finish(name, size, taken_up=done > 0)
+            return self._through_job(*(found or self._new_job(chunk_size)))
         except DerivaMLNotFoundError:
             # the job ended between two of our requests: its finish may be the one whose answer was lost
             if present := self.present():
                 return present
-            raise
+        # or the store has forgotten it
+        return replace(self, progress=_ignore)._through_job(*self._new_job(chunk_size))
+
+    def _through_job(self, name: str, done: int, size: int) -> str:
+        if done:
+            self.progress(min(done * size, self.facts.length))
+        self._send_chunks(name, done, size)
+        return self._finish(name, size, taken_up=done > 0)
 
     def _known_job(self, job: str | None) -> tuple[str, int, int] | None:
+        """Name, chunks sent and their size; None for a job that is over, or that another account began."""
         if not job:
             return None
         name, _, done = job.partition(" ")
-        answer = self.client.request("GET", f"{self.object_path};upload/{name}", expect=(200, 404), want_json=False)
-        if answer.status == 404:
+        answer = self.client.request("GET", f"{self.object_path};upload/{name}", expect=(200, 403, 404, 409))
+        if answer.status != 200:
             return None
         document = answer.json()
         size = int(document["chunk-length"])

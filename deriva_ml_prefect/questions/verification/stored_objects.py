@@ -75,7 +75,7 @@ def _judge(outcome: Outcome[DueObject, Seen], findings: Findings, *, content: bo
     length, md5 = outcome.result
     if content:
         findings.checked["bytes"] += length
-    if length != item.length:
+    if length not in (-1, item.length):
         findings.differs(item.subject, "length of the object", expected=item.length, found=length)
     if not md5:
         findings.could_not(f"{item.subject}, object {item.url}", "the store keeps no MD5 of it: read its bytes")
