@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import urllib3
@@ -25,7 +24,7 @@ from deriva_ml_prefect.exceptions import DerivaMLOfflineError, DerivaMLValidatio
 from deriva_ml_prefect.transfer.answer import PASSING_STATUSES, Answer, error_of
 from deriva_ml_prefect.transfer.credential import Credential
 from deriva_ml_prefect.transfer.pool import ONCE, UnreadableBody, body_of, open_pool, said, was_never_sent
-from deriva_ml_prefect.transfer.retry import LONGEST_RETRY_AFTER, pause_before, retry_after
+from deriva_ml_prefect.transfer.retry import LONGEST_RETRY_AFTER, moment_of, pause_before, retry_after
 
 Body = bytes | Callable[[], Iterable[bytes]]
 """Bytes, or a callable that gives the pieces anew at each sending (with a content-length header)."""
@@ -39,6 +38,8 @@ CONNECT_TIMEOUT = 10.0
 WRITE_TIMEOUT = 30.0
 """Seconds in which a piece of a body has to be taken, and a connection for one has to be there, likewise."""
 PIECE = 64 * 1024
+RENEWALS = 2
+"""So often a refused request is sent with another credential: the first may be one that was found long ago."""
 _HEADERS = {"User-Agent": "deriva-ml-prefect", "Accept-Encoding": "gzip, deflate"}
 
 
@@ -100,11 +101,8 @@ class HttpClient:
     def server_time(self) -> datetime | None:
         """The time by the server's clock, from its last answer, to the second; None before the first one."""
         text, at = self._dated
-        try:
-            then = parsedate_to_datetime(text)
-        except ValueError:
-            return None
-        return then + timedelta(seconds=time.monotonic() - at)
+        then = moment_of(text)
+        return then + timedelta(seconds=time.monotonic() - at) if then else None
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
@@ -130,7 +128,7 @@ class HttpClient:
 
         `idempotent` None means: GET, HEAD, PUT and DELETE may be sent again, others not. `want_json` reads the body as
         JSON at once, so that a torn one counts as a passing fault. A connection that was refused is always tried again.
-        A 401 is answered once with a credential that was renewed meanwhile, if there is one.
+        A 401 is answered with a credential that was renewed meanwhile, if there is one.
         """
         sent_headers = dict(headers or {})
         body: Body | None = content
@@ -139,7 +137,7 @@ class HttpClient:
             sent_headers.setdefault("Content-Type", "application/json")
         repeatable = method in _REPEATABLE if idempotent is None else idempotent
         asked = f"{method} {path}"
-        attempt = 0
+        attempt = renewals = 0
         signed = self.credential.headers()
         while True:
             attempt += 1
@@ -158,9 +156,10 @@ class HttpClient:
                     self._sleep(pause_before(attempt))
                     continue
                 return answer
-            if answer.status == 401 and self.credential.renew(signed):
+            if answer.status == 401 and renewals < RENEWALS and self.credential.renew(signed):
                 # refused before anything was done: sent once more, whatever it is
                 signed = self.credential.headers()
+                renewals += 1
                 attempt -= 1
                 continue
             if answer.status not in PASSING_STATUSES or last or not repeatable:
@@ -173,6 +172,7 @@ class HttpClient:
     def stream(self, path: str, *, headers: Mapping[str, str] | None = None) -> Iterator[Stream]:
         """GET with the body read by the caller; only reaching the answer's head is retried.
 
+        Answers 200 and 206 are given, and 416 where a range was asked for.
         A fault while reading is DerivaMLOfflineError: the caller decides whether to begin again.
         """
         sent = {"Accept-Encoding": "identity", **(headers or {})}
@@ -184,14 +184,14 @@ class HttpClient:
             response.close()
 
     def _open_stream(self, path: str, headers: Mapping[str, str], asked: str) -> BaseHTTPResponse:
-        attempt = 0
+        attempt = renewals = 0
         signed = self.credential.headers()
         while True:
             attempt += 1
             last = attempt > self.retries
             try:
                 response = self._ask("GET", path, {**headers, **signed}, None, None, at_once=False)
-                if response.status in (200, 206):
+                if response.status in (200, 206) or (response.status == 416 and "Range" in headers):
                     return response
                 content = response.data
             except HTTPError as fault:
@@ -201,8 +201,9 @@ class HttpClient:
                 continue
             answer = Answer(response.status, _lower(response.headers), content, asked, attempt)
             self._count_overload(answer.status)
-            if answer.status == 401 and self.credential.renew(signed):
+            if answer.status == 401 and renewals < RENEWALS and self.credential.renew(signed):
                 signed = self.credential.headers()
+                renewals += 1
                 attempt -= 1
                 continue
             if last or answer.status not in PASSING_STATUSES or retry_after(answer.headers) > LONGEST_RETRY_AFTER:

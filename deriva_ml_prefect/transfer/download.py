@@ -117,6 +117,12 @@ class _Receiver:
     def _fetch_rest(self, client: HttpClient, path: str) -> None:
         headers = {"Range": f"bytes={self.length}-"} if self.length else {}
         with client.stream(path, headers=headers) as stream:
+            if stream.status == 416:
+                # there is no rest: all had come and its end was lost, or it is another object now
+                if stream.headers.get("content-range") == f"bytes */{self.length}":
+                    return
+                self._restart()
+                raise DerivaMLOfflineError(f"GET {path} has no bytes from where it broke off. Repeat.")
             resumed = stream.status == 206 and stream.headers.get("content-range", "").startswith(
                 f"bytes {self.length}-"
             )

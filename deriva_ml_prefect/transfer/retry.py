@@ -6,6 +6,7 @@ import email.utils
 import random
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 FIRST_DELAY = 0.2
 LONGEST_DELAY = 20.0
@@ -29,10 +30,16 @@ def retry_after(headers: Mapping[str, str]) -> float:
     text = headers.get("retry-after", "").strip()
     if not text:
         return 0.0
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return float(text)
+    when = moment_of(text)
+    return max(0.0, when.timestamp() - time.time()) if when else 0.0
+
+
+def moment_of(text: str) -> datetime | None:
+    """The moment that a header tells; None for no date, UTC where it names no zone, as HTTP has no other."""
     try:
         when = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return 0.0
-    return max(0.0, when.timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -208,6 +208,41 @@ def test_a_server_without_ranges_sends_all_again(server: Any, client: HttpClient
     assert (tmp_path / "f").read_bytes() == b"abcdef"
 
 
+def test_a_download_that_broke_after_its_last_byte_is_whole(server: Any, client: HttpClient, tmp_path: Path) -> None:
+    """As of an answer in pieces whose end was lost: there is no rest to ask for."""
+    pieces = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Close: yes\r\n\r\n6\r\nabcdef\r\n"
+    server.plan(pieces, answer("416 Range Not Satisfiable", b"", "Content-Range: bytes */6"))
+    assert get_file(client, "/x", tmp_path / "f", length=6) == 6
+    assert (tmp_path / "f").read_bytes() == b"abcdef"
+
+
+def test_a_download_whose_rest_is_refused_begins_anew(server: Any, client: HttpClient, tmp_path: Path) -> None:
+    server.plan(answer("200 OK", b"abcd", "X-Close: yes", length=6), answer("416 No"), answer("200 OK", b"xyz"))
+    assert get_file(client, "/x", tmp_path / "f") == 3
+    assert (tmp_path / "f").read_bytes() == b"xyz"
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["-5", "\xb2", "9" * 500, "Mon, 01 Jan 0001 00:00:00 -0000", "Mon, 99999999999999999999 Jan 2020 00:00:00 GMT"],
+)
+def test_a_pause_that_is_not_understood_is_no_error_of_its_own(server: Any, client: HttpClient, header: str) -> None:
+    server.plan(*[f"HTTP/1.1 503 No\r\nContent-Length: 0\r\nRetry-After: {header}\r\n\r\n".encode("latin-1"), OK] * 2)
+    if header[0] == "9":
+        with pytest.raises(DerivaMLOfflineError):
+            client.request("GET", "/x")
+    else:
+        assert client.request("GET", "/x").attempts == 2
+
+
+@pytest.mark.parametrize("date", ["Mon, 30 Nov 2026 01:00:00", "Mon, 30 Nov 2026 01:00:00 -0000", "soon", "", "1" * 30])
+def test_the_servers_time_has_a_zone_or_is_not_known(server: Any, client: HttpClient, date: str) -> None:
+    server.plan(answer("200 OK", b"{}", f"Date: {date}"))
+    client.request("GET", "/x")
+    told = client.server_time()
+    assert told is None or told.tzinfo is not None
+
+
 def test_bytes_that_the_server_promised_otherwise_are_refused(server: Any, client: HttpClient, tmp_path: Path) -> None:
     server.plan(answer("200 OK", b"abcdef", "Content-MD5: AAAAAAAAAAAAAAAAAAAAAA=="))
     with pytest.raises(DerivaMLChecksumError):

@@ -63,6 +63,19 @@ def test_a_new_credential_that_is_refused_too_ends_it(server: Any, sleep: Callab
     assert len(server.seen) == 2
 
 
+@pytest.mark.parametrize("act", [lambda c: c.request("GET", "/x"), lambda c: c.stream("/x").__enter__()])
+def test_ever_new_credentials_that_are_all_refused_end_it(
+    server: Any, sleep: Callable[[float], None], act: Callable[[HttpClient], Any]
+) -> None:
+    """As from a refresh token, which gives another access token each time, for an account that the server bars."""
+    numbers = iter(range(100))
+    server.plan(*[REFUSED] * 50)
+    client = client_of(server, Credential(OLD, lambda: {"bearer-token": f"t{next(numbers)}"}), sleep)
+    with pytest.raises(DerivaMLCredentialExpired):
+        act(client)
+    assert len(server.seen) <= 3
+
+
 def test_what_another_thread_found_is_not_looked_up_again() -> None:
     asked = []
     credential = Credential(OLD, lambda: asked.append(1) or NEW)
