@@ -205,7 +205,7 @@ def status_before_check() -> None:
     before = _replace(lifecycle, "upload_assets", upload_assets)
 
 
-@_bug("P3: nobody looks whether everything has its receipt", _at("500@x6", "POST", _SCORE))
+@_bug("P3: nobody looks whether everything has its receipt", _at("500@x4", "POST", _SCORE))
 def unchecked_end() -> None:
     def flush_features(context: Context, *rest: Any) -> Context:
         try:
