@@ -208,6 +208,34 @@ def test_a_flow_within_one_that_is_repeated_only_uploads(ml: DerivaML, around: C
         assert len(list(ml.lookup_execution(late.rids[0]).list_execution_parents())) == 2
 
 
+def test_a_flow_that_ended_well_beside_one_that_failed_gives_its_kept_result(ml: DerivaML) -> None:
+    """Prefect's own rule: without a persisted result it would be run again, as its value is wanted."""
+    begun: list[int] = []
+    rids: list[str] = []
+    late: list[Path] = []
+
+    @deriva_execution(catalog=str(ml.address), name=f"kept-{uuid.uuid4().hex[:8]}", persist_result=True)
+    def train(number: int, execution: Execution) -> int:
+        begun.append(number)
+        rids.append(execution.execution_rid)
+        path = execution.asset_file_path("Execution_Asset", f"kept-{execution.execution_rid}.txt")
+        if number == 1:
+            path.write_text(f"{execution.execution_rid} is there")
+        else:
+            late.append(path)
+        return number
+
+    @flow(name="plain", retries=1)
+    def whole() -> int:
+        for path in late:
+            path.write_text(f"{path.name} is there")
+        return train(1) + train(2)  # type: ignore[no-any-return]
+
+    assert whole() == 3
+    assert begun == [1, 2]
+    assert [ml.lookup_execution(rid).status for rid in rids] == [ExecutionStatus.Uploaded] * 2
+
+
 def test_equal_calls_that_are_repeated_at_the_same_time_upload_each_its_own(ml: DerivaML) -> None:
     late = Late(ml)
     train = late.flow()
