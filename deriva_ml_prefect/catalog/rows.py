@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -36,8 +37,7 @@ def get_rows(catalog: Catalog, path: str, *, snapshot: str | None = None) -> lis
     answer = catalog.client.request(
         "GET", catalog.path(path, snapshot=snapshot), headers={"Accept": "application/json"}, want_json=True
     )
-    rows: list[Row] = answer.json()
-    return rows
+    return answer.rows()
 
 
 def iterate_rows(catalog: Catalog, path: str, *, at_once: int = PAGE_ROWS) -> Iterator[list[Row]]:
@@ -96,7 +96,7 @@ def insert_rows(
             idempotent=repeatable,
             want_json=True,
         )
-        stored += answer.json()
+        stored += answer.rows()
     return stored
 
 
@@ -120,7 +120,7 @@ def insert_missing_rows(catalog: Catalog, ref: Ref, rows: Sequence[Mapping[str, 
         )
         if answer.looks_html:
             raise answer.not_json()
-        count += len(answer.json()) if as_json else _count_csv(answer.content)
+        count += len(answer.rows()) if as_json else _count_csv(answer.content)
     return count
 
 
@@ -213,7 +213,7 @@ def update_rows(
     changed: list[Row] = []
     for start in range(0, len(rows), JSON_ROWS):
         batch = [{name: row[name] for name in wanted} for row in rows[start : start + JSON_ROWS]]
-        changed += catalog.client.request("PUT", path, json=batch, want_json=True).json()
+        changed += catalog.client.request("PUT", path, json=batch, want_json=True).rows()
     return changed
 
 
@@ -243,7 +243,7 @@ def swap_column(
         json=[row],
         want_json=True,
     )
-    if answer.json():
+    if answer.rows():
         return True
     if answer.attempts == 1:
         return False
@@ -322,6 +322,9 @@ def _csv(
         for name in table.columns
         if name in nondefaults or (name not in SYSTEM_COLUMNS and name not in set(defaults))
     ]
+    if spelled := [name for name in columns if table.typename(name) in ("json", "jsonb")]:
+        check_values(rows)
+        rows = [{**row, **_spelt(row, spelled)} for row in rows]
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     writer.writerow(columns)
@@ -342,6 +345,11 @@ def _csv(
         raise DerivaMLValidationError(
             f"A text for {ref[0]}:{ref[1]} is not valid Unicode (a lone surrogate). Correct the value."
         ) from None
+
+
+def _spelt(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str]:
+    """Texts among JSON values the way JSON has them; CSV gives the spelling of a value, where JSON gives the value."""
+    return {name: json.dumps(row[name], ensure_ascii=False) for name in columns if isinstance(row.get(name), str)}
 
 
 class _Unquoted:

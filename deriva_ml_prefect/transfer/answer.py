@@ -59,6 +59,16 @@ class Answer:
             raise self.not_json()
         return self._value
 
+    def rows(self) -> list[dict[str, Any]]:
+        """The body as JSON rows; other JSON is DerivaMLOfflineError too, since it proves nothing of rows."""
+        found = self.json()
+        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+            raise DerivaMLOfflineError(
+                f"{self.asked} was answered {self.status} with JSON that are no rows: {self.sentence} Something else "
+                "than the catalog may have answered. Repeat the call."
+            )
+        return found
+
     def not_json(self) -> DerivaMLOfflineError:
         """The error that says that JSON was due."""
         if self.looks_html:

@@ -16,7 +16,15 @@ import pytest
 
 from deriva_ml_prefect.catalog import assets, datasets, documents, executions, features, objects, vocabulary, workflows
 from deriva_ml_prefect.catalog.connection import Catalog
-from deriva_ml_prefect.catalog.rows import get_rows, insert_rows, lease_rids, new_token
+from deriva_ml_prefect.catalog.rows import (
+    get_rows,
+    insert_missing_rows,
+    insert_rows,
+    lease_rids,
+    new_token,
+    swap_column,
+    update_rows,
+)
 from deriva_ml_prefect.catalog.tables import create_tables
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.exceptions import DerivaMLOfflineError
@@ -34,6 +42,13 @@ class _Forward(BaseHTTPRequestHandler):
     def _forward(self) -> None:
         state: Lossy = self.server.state  # type: ignore[attr-defined]
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if state.instead:
+            self.send_response_only(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(state.instead)))
+            self.end_headers()
+            self.wfile.write(state.instead)
+            return
         there = HTTPConnection(state.host, timeout=20)
         there.request(self.command, self.path, body or None, {**self.headers, "Host": state.host})
         answer = there.getresponse()
@@ -66,6 +81,8 @@ class Lossy:
         self.host = host
         self.lost: set[tuple[str, str]] = set()
         self.active = False
+        self.instead = b""
+        """What it answers to everything by itself."""
 
     def loses(self, method: str, path: str) -> bool:
         if not self.active or method in ("GET", "HEAD") or (method, path) in self.lost:
@@ -174,6 +191,23 @@ def test_bytes_assets_and_features(lossy: tuple[Catalog, Lossy], tmp_path: Path)
     ] == [2, 2, 2, 5]
     lose_answers(lossy, lambda c: vocabulary.add_term(c, "Asset_Type", "Photo"))
     assert vocabulary.lookup_term(catalog, "Asset_Type", "Photo")
+
+
+@pytest.mark.parametrize("body", [b'{"error": "log in"}', b'["a", "b"]', b"7", b"null", b'"rows"'])
+def test_json_that_is_no_rows_is_no_success(lossy: tuple[Catalog, Lossy], body: bytes) -> None:
+    """As from what stands in between: a value that is taken as there would be lost."""
+    catalog, state = lossy
+    ref = ("public", "ERMrest_Group")
+    state.instead = body
+    for act in (
+        lambda: insert_missing_rows(catalog, ref, [{"ID": "a"}, {"ID": "b"}][: len(body) // 9 or 1]),
+        lambda: insert_rows(catalog, ref, [{"ID": "a"}], repeatable=True),
+        lambda: get_rows(catalog, "entity/public:ERMrest_Group"),
+        lambda: update_rows(catalog, ref, [{"RID": "1-ABC", "ID": "a"}]),
+        lambda: swap_column(catalog, ref, "1-ABC", "ID", expected="a", target="b"),
+    ):
+        with pytest.raises(DerivaMLOfflineError, match="are no rows"):
+            act()
 
 
 def test_what_has_no_identity_is_not_sent_twice(lossy: tuple[Catalog, Lossy]) -> None:

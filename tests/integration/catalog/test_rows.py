@@ -193,3 +193,21 @@ def test_snapshots_show_the_past(shared: Catalog) -> None:
     path = f"entity/{table_name(*REF)}/{equals('RID', row['RID'])}"
     assert get_rows(shared, path, snapshot=then)[0]["text col"] == "past"
     assert get_rows(shared, path)[0]["text col"] == "present"
+
+
+@pytest.mark.parametrize("typename", ["json", "jsonb"])
+@pytest.mark.parametrize("many", [False, True], ids=["json", "csv"])
+def test_a_text_in_a_json_column_stays_a_text(shared: Catalog, typename: str, many: bool) -> None:
+    """However many rows go with it: `5` is no number, `null` is not nothing."""
+    ref = ("demo", f"{typename}_{many}")
+    columns = [documents.column("k", "int4"), documents.column("v", typename)]
+    create_tables(shared, [documents.table_document(*ref, columns=columns)])
+    shared.refresh()
+    values = ["5", "null", "true", "abc", "", '"q"', "é\n,", 5, 1.5, True, None]
+    filler = [None] * (JSON_ROWS * many)
+    insert_rows(shared, ref, [{"k": i, "v": value} for i, value in enumerate([*values, *filler])])
+    held = get_rows(shared, f"entity/{table_name(*ref)}@sort(k)?limit={len(values)}")
+    assert [(type(row["v"]), row["v"]) for row in held] == [(type(value), value) for value in values]
+    for wrong in ("a\0b", "\ud800"):
+        with pytest.raises(DerivaMLValidationError):
+            insert_rows(shared, ref, [{"k": 1, "v": wrong}, *[{"k": 0, "v": None}] * len(filler)])
