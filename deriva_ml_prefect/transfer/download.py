@@ -21,6 +21,8 @@ Progress = Callable[[int], None]
 
 TORN = ".*.part"
 """Names, as a pattern, of files that are being fetched, or were when their process was killed."""
+ENOUGH = 1 << 20
+"""Bytes that a try must bring more than those before, or it counts as one that failed."""
 _TOKEN = uuid.uuid4().hex
 _numbers = itertools.count()
 
@@ -106,12 +108,17 @@ class _Receiver:
         self.sha256 = hashlib.sha256()
 
     def fetch(self, client: HttpClient, path: str) -> None:
-        for attempt in range(client.retries + 1):
+        furthest = fruitless = 0
+        while True:
             try:
                 self._fetch_rest(client, path)
                 return
             except DerivaMLOfflineError as error:
-                if attempt == client.retries or error.retry_after > LONGEST_RETRY_AFTER:
+                if self.length >= furthest + ENOUGH:
+                    furthest, fruitless = self.length, 0
+                else:
+                    fruitless += 1
+                if fruitless > client.retries or error.retry_after > LONGEST_RETRY_AFTER:
                     raise
 
     def _fetch_rest(self, client: HttpClient, path: str) -> None:

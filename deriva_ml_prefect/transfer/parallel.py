@@ -80,9 +80,16 @@ class _Run(Generic[Job, Result]):
                 while self.next < len(self.jobs) and self.stop is None:
                     while self.active < self.width.now and self.next < len(self.jobs):
                         self.active += 1
-                        thread = threading.Thread(target=self._loop, daemon=True)
-                        threads.append(thread)
-                        thread.start()
+                        threads.append(threading.Thread(target=self._loop, daemon=True))
+                        try:
+                            threads[-1].start()
+                        except RuntimeError:
+                            # the system gives no more threads: those that there are do the work
+                            threads.pop()
+                            self.active -= 1
+                            if not self.active:
+                                raise
+                            self.width.hold(self.active)
                     self.changed.wait(0.5)
         except BaseException as interruption:
             # Ctrl-C and the like: no further job is begun, and those under way are waited for

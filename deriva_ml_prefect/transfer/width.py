@@ -67,6 +67,11 @@ class Width:
             self._trial = None
         self._open(at)
 
+    def hold(self, limit: int) -> None:
+        """No more than so many can be under way."""
+        self.limit = limit
+        self.now = min(self.now, limit)
+
     def record(self, overloads: int, at: float, *, work: float = 1.0) -> bool:
         """Count a finished job of so much `work`; True when `now` has changed."""
         before = self.now

@@ -208,6 +208,26 @@ def test_a_server_without_ranges_sends_all_again(server: Any, client: HttpClient
     assert (tmp_path / "f").read_bytes() == b"abcdef"
 
 
+def test_a_download_that_comes_nearer_each_time_is_not_given_up(
+    server: Any, client: HttpClient, tmp_path: Path
+) -> None:
+    """As from a server that ends every answer after some time: patience is for tries that bring nothing."""
+    size, parts = 1 << 20, client.retries + 4
+    whole = b"".join(bytes([n]) * size for n in range(parts))
+
+    def rest(start: int, length: int) -> bytes:
+        status = f"206 Part\r\nContent-Range: bytes {start}-{len(whole) - 1}/{len(whole)}" if start else "200 OK"
+        return answer(status, whole[start : start + length], "X-Close: yes", length=len(whole) - start)
+
+    server.plan(*[rest(n * size, size) for n in range(parts)])
+    get_file(client, "/x", tmp_path / "f", length=len(whole))
+    assert (tmp_path / "f").read_bytes() == whole
+    server.plan(*[rest(0, 2 * size), *[rest(2 * size, 10)] * 20])
+    with pytest.raises(DerivaMLOfflineError):
+        get_file(client, "/x", tmp_path / "f", length=len(whole))
+    assert len(server.script) > 12
+
+
 def test_a_download_that_broke_after_its_last_byte_is_whole(server: Any, client: HttpClient, tmp_path: Path) -> None:
     """As of an answer in pieces whose end was lost: there is no rest to ask for."""
     pieces = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Close: yes\r\n\r\n6\r\nabcdef\r\n"

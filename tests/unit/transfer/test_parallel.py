@@ -58,3 +58,23 @@ def test_a_worker_that_ends_the_process_is_heard() -> None:
 
     with pytest.raises(SystemExit):
         run_parallel(range(20), work)
+
+
+def test_a_system_that_gives_few_threads_is_worked_on_with_those(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, begun = threading.Thread.start, []
+
+    def limited(thread: threading.Thread) -> None:
+        if len(begun) == 2:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread)
+        start(thread)
+
+    def work(number: int) -> int:
+        time.sleep(0.002)
+        return number
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    assert [outcome.result for outcome in run_parallel(range(300), work)] == list(range(300))
+    begun[:] = [threading.current_thread()] * 2
+    with pytest.raises(RuntimeError, match="can't start"):
+        run_parallel(range(3), work)
