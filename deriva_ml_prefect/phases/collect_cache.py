@@ -64,17 +64,21 @@ def cache_size() -> tuple[int, int]:
 def _entries(settings: Settings, known: Mapping[str, Address]) -> Iterator[Garbage]:
     for folder in cache.list_entries(settings):
         if not folder.name.endswith(TRASH):
-            yield _entry(Kind.bag, folder, _address_of_bag(folder))
+            yield from _entry(Kind.bag, folder, _address_of_bag(folder))
     for folder in list_assets(settings):
         if not folder.name.endswith(TRASH):
-            yield _entry(Kind.asset, folder, known.get(folder.name))
+            yield from _entry(Kind.asset, folder, known.get(folder.name))
 
 
-def _entry(kind: Kind, folder: Path, address: Address | None) -> Garbage:
+def _entry(kind: Kind, folder: Path, address: Address | None) -> Iterator[Garbage]:
     size, count = size_of(folder)
-    used = folder.stat().st_mtime
+    try:
+        used = folder.stat().st_mtime
+    except FileNotFoundError:
+        # another process has deleted it meanwhile
+        return
     when = time.strftime("%Y-%m-%d", time.localtime(used))
-    return Garbage(kind, folder, size, count, f"used last on {when}", folder.name.partition("_")[0], address, used)
+    yield Garbage(kind, folder, size, count, f"used last on {when}", folder.name.partition("_")[0], address, used)
 
 
 def _address_of_bag(entry: Path) -> Address | None:
@@ -131,8 +135,13 @@ def _left(settings: Settings) -> Iterator[Garbage]:
         *(settings.cache / "assets").glob("*/.*.part"),
         *(settings.home / "workspaces").glob("*/*/executions/*/inputs/*/*/.*.part"),
     ]:
-        if time.time() - part.stat().st_mtime > TORN:
-            yield Garbage(Kind.leftover, part, part.stat().st_size, 1, "a file that was half fetched")
+        try:
+            status = part.stat()
+        except FileNotFoundError:
+            # it has come meanwhile, and has its own name
+            continue
+        if time.time() - status.st_mtime > TORN:
+            yield Garbage(Kind.leftover, part, status.st_size, 1, "a file that was half fetched")
 
 
 def _leftover(path: Path, why: str) -> Garbage:

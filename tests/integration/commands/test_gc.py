@@ -405,6 +405,33 @@ def test_what_killed_processes_left_in_the_cache(call: Call, home: Path) -> None
     assert fresh.exists()
 
 
+def test_what_goes_while_it_is_looked_at_is_passed_over(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that a download just finished, and an entry that another gc just deleted."""
+    entry = home / "cache" / "assets" / "1-AB_0"
+    entry.mkdir(parents=True)
+    part = entry / ".0123.part"
+    part.write_text("half")
+    glob = Path.glob
+
+    def globbed(folder: Path, pattern: str) -> list[Path]:
+        found = list(glob(folder, pattern))
+        if part in found:
+            part.rename(entry / "whole")
+        return found
+
+    monkeypatch.setattr(Path, "glob", globbed)
+    assert find_cached() == []
+    assert not part.exists()
+
+    def measured(folder: Path) -> tuple[int, int]:
+        shutil.rmtree(folder)
+        return 0, 0
+
+    monkeypatch.setattr("deriva_ml_prefect.phases.collect_cache.size_of", measured)
+    assert find_cached(over=0) == []
+    assert not entry.exists()
+
+
 def test_wrong_usage(call: Call) -> None:
     for arguments in (["--cache-older-than", "-1"], ["--cache-over", "many"], ["--cache-older-than", "nan"]):
         assert call("gc", *arguments).returncode == 2, arguments
