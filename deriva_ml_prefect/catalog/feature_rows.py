@@ -96,16 +96,23 @@ def _compare_held(
 ) -> None:
     """Compare rows of which some were left out of an insert with those that the catalog has."""
     executions = list(dict.fromkeys(row[feature.execution_column] for row in held.values()))
-    found: dict[Key, Row] = {}
+    types = catalog.schema.tables[feature.schema, feature.table]
+    plain = [column for column in key_columns if types.typename(column) in _TEXTS]
+    qualifiers = [(column, types.typename(column)) for column in key_columns if column not in plain]
+    found: dict[Key, list[Row]] = {}
     for batch in batches_of_values(executions):
         path = f"entity/{table_name(feature.schema, feature.table)}/{any_of(feature.execution_column, batch)}"
-        found |= {tuple(row[column] for column in key_columns): row for row in get_rows(catalog, path)}
+        for there in get_rows(catalog, path):
+            found.setdefault(tuple(there[column] for column in plain), []).append(there)
     wrong = []
     for key, row in held.items():
-        if key not in found:
+        # what qualifies a value comes back in the catalog's own spelling
+        near = found.get(tuple(row.get(column) for column in plain), [])
+        stored = next((r for r in near if all(same_value(t, row.get(c), r[c]) for c, t in qualifiers)), None)
+        if stored is None:
             wrong.append(f"{_shown(key_columns, key)} is not there, though another unique key refused it")
-        elif names := _differences(feature, row, found[key]):
-            values = ", ".join(f"{name}={found[key].get(name)!r} not {row.get(name)!r}" for name in names)
+        elif names := _differences(feature, row, stored):
+            values = ", ".join(f"{name}={stored.get(name)!r} not {row.get(name)!r}" for name in names)
             wrong.append(f"{_shown(key_columns, key)} has {values}")
     if wrong:
         raise DerivaMLCatalogConflict(

@@ -165,3 +165,38 @@ def test_a_term_that_does_not_exist_is_refused(
     with pytest.raises(DerivaMLCatalogConflict):
         features.insert_feature_rows(shared, grading, [{**rows[0], "Grade": "Unheard of"}])
     assert features.read_feature_rows(shared, grading, execution_rid=execution) == []
+
+
+@pytest.mark.parametrize(
+    ("typename", "given"),
+    [
+        ("timestamptz", ["2026-01-02T03:04:05Z", "2026-01-02T03:04:06+01:00", None]),
+        ("float4", [0.123456789, 1 / 3]),
+        ("date", ["2026-01-02", "2026-01-03"]),
+        ("int4", [1, 2]),
+        ("text", ["a", ""]),
+    ],
+)
+def test_qualified_values_are_found_again(
+    shared: Catalog, subjects: list[str], execution: str, typename: str, given: list[Any]
+) -> None:
+    """Whose key holds a value that the catalog spells in its own way."""
+    name = f"By_{typename}"
+    columns = [documents.column("When", typename), documents.column("Value", "float8")]
+    made = features.create_feature(shared, "Subject", name, metadata=columns)
+    keys = f"/ermrest/catalog/{shared.address.catalog_id}/schema/demo/table/{made.table}/key"
+    old = "Execution,Subject,Feature_Name"
+    shared.client.request("POST", keys, json={"unique_columns": [*old.split(","), "When"]}, expect=(201,))
+    shared.client.request("DELETE", f"{keys}/{old}", expect=(204,))
+    shared.refresh()
+    rows = [
+        {"Execution": execution, "Subject": rid, "When": when, "Value": i / 7}
+        for rid in subjects[:3]
+        for i, when in enumerate(given)
+        if when is not None
+    ]
+    assert features.insert_feature_rows(shared, made, rows) == len(rows)
+    assert features.insert_feature_rows(shared, made, rows) == len(rows)
+    with pytest.raises(DerivaMLCatalogConflict, match="Value="):
+        features.insert_feature_rows(shared, made, [*rows[1:], {**rows[0], "Value": 9.0}])
+    assert len(features.read_feature_rows(shared, made, execution_rid=execution)) == len(rows)
