@@ -29,12 +29,17 @@ _END = b"\n}}\n"
 
 _writing = threading.Lock()
 """Threads of one process: on a network file system the lock on the document is the whole process's."""
+_locked: set[int] = set()
+"""Descriptors with a lock on a document, or that are about to get it."""
 
 
 def _after_fork() -> None:
-    """A thread of the parent may have held the lock at the fork."""
+    """A thread of the parent may have held the lock at the fork, and may be killed before it gives it back."""
     global _writing
     _writing = threading.Lock()
+    while _locked:
+        with contextlib.suppress(OSError):
+            os.close(_locked.pop())
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -69,6 +74,7 @@ def _alone(folder: Path) -> Iterator[int | None]:
             except FileNotFoundError:
                 yield None
                 return
+            _locked.add(descriptor)
             try:
                 # a file system without locks has one writer, as it should
                 with contextlib.suppress(OSError):
@@ -77,9 +83,10 @@ def _alone(folder: Path) -> Iterator[int | None]:
                     yield descriptor
                     return
             finally:
-                # said aloud: a child forked meanwhile has the descriptor too, so that closing it here leaves the lock
+                # said aloud: a child forked meanwhile may have the descriptor too, and closing it here leaves the lock
                 with contextlib.suppress(OSError):
                     fcntl.flock(descriptor, fcntl.LOCK_UN)
+                _locked.discard(descriptor)
                 os.close(descriptor)
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -282,3 +287,38 @@ def test_rids_are_found_by_path_and_by_source(journal: Journal) -> None:
         "/staged/d.png": "9-D",
         "/data/b.png": "9-B",
     }
+
+
+def test_a_process_forked_while_a_file_is_registered_keeps_nobody_from_the_manifest(
+    tmp_path: Path, fork: Callable[[Callable[[], None]], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker of a DataLoader that outlives its killed parent has the parent's descriptors."""
+    manifest.rewrite(tmp_path, "1-A", [])
+    append = manifest._append
+    writes, pids = threading.Event(), tmp_path / "pids"
+
+    def slowly(document: int, line: str) -> None:
+        writes.set()
+        time.sleep(0.5)
+        append(document, line)
+
+    def killed() -> None:
+        monkeypatch.setattr(manifest, "_append", slowly)
+        threading.Thread(target=manifest.append_entry, args=(tmp_path, "1-A", staged("a.png")), daemon=True).start()
+        assert writes.wait(10)
+        worker = os.fork()
+        if worker == 0:
+            time.sleep(20)
+            os._exit(0)
+        pids.write_text(str(worker))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert fork(killed).wait() == -signal.SIGKILL
+    worker = int(pids.read_text())
+    try:
+        descriptor = os.open(tmp_path / manifest.FILE_NAME, os.O_RDWR)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)
+        manifest.append_entry(tmp_path, "1-A", staged("b.png"))
+    finally:
+        os.kill(worker, signal.SIGKILL)
