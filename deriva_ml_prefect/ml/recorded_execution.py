@@ -14,6 +14,7 @@ from deriva_ml_prefect.exceptions import DerivaMLNotFoundError
 from deriva_ml_prefect.ml.asset_file import AssetFacts, AssetFilePath
 from deriva_ml_prefect.ml.dataset import Dataset
 from deriva_ml_prefect.ml.workflow import RecordedWorkflow
+from deriva_ml_prefect.phases.download import check_is
 from deriva_ml_prefect.questions.inputs_and_outputs import InputDataset, execution_assets, input_datasets
 from deriva_ml_prefect.questions.liveness import with_liveness
 from deriva_ml_prefect.questions.nesting import nested_executions
@@ -205,13 +206,19 @@ class Asset:
         return [RecordedExecution(self.address, records[rid]) for rid, _ in links]
 
     def download(self, dest_dir: str | Path) -> AssetFilePath:
-        """Fetch the file into a folder, verified, without linking it to any execution."""
+        """Fetch the file into a folder, verified, without linking it to any execution.
+
+        One that is there already is used if it is the asset; another of that name is DerivaMLValidationError.
+        """
         record = self.record
         # a row of the catalog may hold any text as a name
         name = safe_name(record.filename or record.rid)
         path = Path(dest_dir) / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        download_object(catalog_for(self.address), record.url, path, md5_hex=record.md5, length=record.length)
+        if path.is_symlink() or path.exists():
+            check_is(record, path)
+        else:
+            download_object(catalog_for(self.address), record.url, path, md5_hex=record.md5, length=record.length)
         facts = AssetFacts(
             record.asset_table, name, record.asset_types, record.metadata, record.description or "", record.rid
         )

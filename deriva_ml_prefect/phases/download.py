@@ -127,11 +127,7 @@ def fetch_asset(
     target = folder / name
     make_folder(folder)
     if given and (target.is_symlink() or target.exists()):
-        if not is_intact(target, md5_hex=record.md5, length=record.length, remember=False):
-            raise DerivaMLValidationError(
-                f"{target} is there and is not asset {record.rid} (its MD5 is not {record.md5}). Move it away, or give "
-                "another dest_dir."
-            )
+        check_is(record, target)
     elif cache:
         entry = asset_entry(load_settings(), record.rid, record.md5)
         source = entry / name
@@ -158,6 +154,15 @@ def fetch_asset(
     }
     inputs.note_input(journal_of(context), context.rid, "asset", record.rid, facts)
     return target
+
+
+def check_is(record: AssetRecord, there: Path) -> None:
+    """DerivaMLValidationError unless the file is the asset: in a folder that the user named it may be the user's."""
+    if not is_intact(there, md5_hex=record.md5, length=record.length, remember=False):
+        raise DerivaMLValidationError(
+            f"{there} is there and is not asset {record.rid} (its MD5 is not {record.md5}). Move it away, or give "
+            "another dest_dir."
+        )
 
 
 def _ensure(context: Context, record: AssetRecord, path: Path, *, where: str) -> None:

@@ -176,3 +176,14 @@ def test_members_of_a_dataset_by_table_or_by_rid(ml: DerivaML, run: Run, subject
     assert [row["RID"] for row in outer.list_dataset_members()["Subject"]] == [subjects[7]]
     with pytest.raises(DerivaMLValidationError, match="No members"):
         outer.add_dataset_members([])
+
+
+def test_a_file_of_the_users_is_not_replaced_by_a_download(ml: DerivaML, run: Run, tmp_path: Path) -> None:
+    exe = run(lambda exe: write(exe, "mine.png", f"{exe.execution_rid}"), description="makes")
+    (image,) = ml.lookup_execution(exe.execution_rid).output_assets
+    (tmp_path / "mine.png").write_text("my own")
+    with pytest.raises(DerivaMLValidationError, match=f"is there and is not asset {image.rid}"):
+        image.download(tmp_path)
+    assert (tmp_path / "mine.png").read_text() == "my own"
+    for _ in range(2):
+        assert image.download(tmp_path / "free").read_text() == exe.execution_rid
