@@ -33,6 +33,14 @@ def flow_run_of(journal: Journal, execution_rid: RID) -> str | None:
     return next(iter(flow_runs_of(journal, execution_rid)), None)
 
 
+def list_left(journal: Journal) -> dict[RID, list[str]]:
+    """Executions whose code has finished and whose outputs wait, the newest first, with their flow runs as above."""
+    left: dict[RID, list[str]] = {}
+    for row in journal.rows("select_left"):
+        left.setdefault(row["rid"], []).append(row["flow_run_id"])
+    return left
+
+
 def lease_token(journal: Journal, purpose: str) -> tuple[str, RID | None]:
     """Token for a RID lease, stored before the catalog is asked, and the RID if it is known already."""
     with journal.transaction():

@@ -451,6 +451,13 @@ SELECT flow_run_id FROM execution_state__flow_runs GROUP BY flow_run_id ORDER BY
 -- The flow runs of an execution: the one that began it, and those that went on with its upload.
 SELECT flow_run_id FROM execution_state__flow_runs WHERE execution_rid = :execution_rid ORDER BY bound_at;
 
+-- name: select_left
+-- Executions that flow runs have begun, whose code has finished and whose outputs wait, with those runs; the newest first.
+SELECT e.rid, f.flow_run_id FROM execution_state__executions AS e
+JOIN execution_state__flow_runs AS f ON f.execution_rid = e.rid
+WHERE e.user_code = 'finished' AND e.status IN ('Stopped', 'Failed', 'Pending_Upload')
+ORDER BY e.created_at DESC, e.rid DESC, f.bound_at;
+
 -- name: insert_lease
 -- The token, before the catalog is asked.
 INSERT INTO execution_state__leases (token, purpose, at) VALUES (:token, :purpose, :now) ON CONFLICT (purpose) DO NOTHING;

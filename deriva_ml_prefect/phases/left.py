@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deriva_ml_prefect.config.settings import load_settings
-from deriva_ml_prefect.journal import executions, flow_runs, ownership
+from deriva_ml_prefect.journal import flow_runs, ownership
 from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.rid import RID
-from deriva_ml_prefect.values.status import ExecutionStatus
-
-_S = ExecutionStatus
 
 
 @dataclass(frozen=True)
@@ -30,14 +27,11 @@ def find_left(address: Address) -> list[Left]:
         return []
     journal = open_journal(workspace)
     found = []
-    for entry in executions.list_executions(journal):
-        if entry.user_code != "finished" or entry.status not in (_S.Stopped, _S.Failed, _S.Pending_Upload):
-            continue
-        runs = tuple(flow_runs.flow_runs_of(journal, entry.rid))
-        folder = workspace / "executions" / entry.rid
+    for rid, runs in flow_runs.list_left(journal).items():
+        folder = workspace / "executions" / rid
         owner = ownership.owner_of(folder)
-        if runs and (owner is None or not owner.alive or ownership.owns(folder)):
-            found.append(Left(entry.rid, runs))
+        if owner is None or not owner.alive or ownership.owns(folder):
+            found.append(Left(rid, tuple(runs)))
     return found
 
 

@@ -16,14 +16,16 @@ from deriva_ml_prefect.catalog.rows import delete_rows
 from deriva_ml_prefect.config.execution import ExecutionSpec
 from deriva_ml_prefect.config.workflow import Workflow
 from deriva_ml_prefect.exceptions import DerivaMLAttemptError, DerivaMLOfflineError
-from deriva_ml_prefect.journal import ownership
+from deriva_ml_prefect.journal import executions, ownership
 from deriva_ml_prefect.journal.executions import Entry
+from deriva_ml_prefect.journal.store import open_journal
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.phases import recover, supersede
 from deriva_ml_prefect.phases.abort import abort
 from deriva_ml_prefect.phases.begin import Request, begin_execution
 from deriva_ml_prefect.phases.context import Context
+from deriva_ml_prefect.phases.left import Left, find_left, go_on_with
 from deriva_ml_prefect.phases.run import run_user_code
 from deriva_ml_prefect.values.status import ExecutionStatus
 
@@ -182,3 +184,18 @@ def test_a_flow_run_that_cannot_begin_anew_keeps_nothing_of_what_it_left(
             begin_execution(request)
     assert not ownership.owns(context.folder)
     assert fork(lambda: abort(ml.address, context.rid) and None).wait() == 0
+
+
+def test_what_a_flow_run_left_is_found_behind_a_thousand_newer_ones(ml: DerivaML, workflow: Workflow) -> None:
+    request = Request(ml.address, ExecutionSpec(workflow=workflow), flow_run_id=str(uuid.uuid4()))
+    context = begin_execution(request)
+    run_user_code(context, lambda _: None)
+    again = str(uuid.uuid4())
+    go_on_with(ml.address, Left(context.rid, ()), again)
+    journal = open_journal(context.workspace)
+    with journal.transaction():
+        for number in range(1000):
+            executions.add_execution(
+                journal, f"9-{number}", address={}, workflow_rid=None, description="", configuration={}
+            )
+    assert Left(context.rid, (str(request.flow_run_id), again)) in find_left(ml.address)
