@@ -53,6 +53,11 @@ class StagedFeature:
     target_table: str
     rows: Mapping[str, int]
 
+    @property
+    def name(self) -> tuple[str, str]:
+        """Schema of its table, and `<Target>.<Feature>`."""
+        return self.feature_table.partition(".")[0], f"{self.target_table}.{self.feature_name}"
+
 
 def add_features(
     journal: Journal,

@@ -38,6 +38,7 @@ from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.close import check_complete
 from deriva_ml_prefect.phases.context import Context, catalog_of, check_writable, entry_of, journal_of, writer_elsewhere
 from deriva_ml_prefect.phases.send import CHUNK_SIZE, UploadOptions
+from deriva_ml_prefect.values.feature_counts import told_counts
 from deriva_ml_prefect.values.names import AssetRole, ExecMetadataType, MLAsset
 from deriva_ml_prefect.values.objects import check_filename
 from deriva_ml_prefect.values.progress import ProgressCallback
@@ -57,7 +58,7 @@ class Staged:
 
     files: tuple[AssetFilePath, ...]
     features: Mapping[str, int]
-    """`<Target>.<Feature>` → number of values that are not in the catalog yet."""
+    """`<Target>.<Feature>` → number of values that are not in the catalog yet; see `told_counts`."""
 
 
 class Execution(KnowsAbsent):
@@ -263,10 +264,10 @@ class Execution(KnowsAbsent):
         journal = journal_of(self.context)
         files = journal_files.list_files(journal, self.context.rid, unsent=True)
         features = {
-            f"{item.target_table}.{item.feature_name}": sum(n for state, n in item.rows.items() if state != "Uploaded")
+            item.name: sum(n for state, n in item.rows.items() if state != "Uploaded")
             for item in journal_features.summarize(journal, self.context.rid)
         }
-        return Staged(tuple(self._path(file) for file in files), features)
+        return Staged(tuple(self._path(file) for file in files), told_counts(features))
 
     def update_status(
         self, status: ExecutionStatus | str, message: str | None = None, *, error: str | None = None

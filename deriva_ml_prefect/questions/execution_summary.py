@@ -20,6 +20,7 @@ from deriva_ml_prefect.journal.store import FILE_NAME, open_journal
 from deriva_ml_prefect.questions.inputs_and_outputs import InputDataset, execution_assets, input_datasets
 from deriva_ml_prefect.questions.liveness import with_liveness
 from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.feature_counts import told_counts
 from deriva_ml_prefect.values.flow_runs import flow_run_in
 from deriva_ml_prefect.values.names import AssetRole
 from deriva_ml_prefect.values.records import AssetRecord, ExecutionRecord, WorkflowRecord
@@ -120,13 +121,13 @@ def row_address(catalog: Catalog, rid: RID) -> str:
 
 
 def _features(catalog: Catalog, rid: RID) -> dict[str, int]:
-    counts: dict[str, int] = {}
+    counts: dict[tuple[str, str], int] = {}
     for feature in features.find_features(catalog):
         path = f"{table_name(feature.schema, feature.table)}/{equals(feature.execution_column, rid)}"
         counted = rows.get_rows(catalog, f"aggregate/{path}/n:=cnt({quote('RID')})")
         if counted and counted[0]["n"]:
-            counts[f"{feature.target_table}.{feature.name}"] = int(counted[0]["n"])
-    return counts
+            counts[feature.schema, f"{feature.target_table}.{feature.name}"] = int(counted[0]["n"])
+    return told_counts(counts)
 
 
 def _run_record(catalog: Catalog, rid: RID, outputs: tuple[AssetRecord, ...]) -> dict[str, Any] | None:

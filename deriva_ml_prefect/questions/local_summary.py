@@ -16,6 +16,7 @@ from deriva_ml_prefect.journal.store import open_journal
 from deriva_ml_prefect.questions.execution_summary import ExecutionSummary, local_state, row_address
 from deriva_ml_prefect.questions.inputs_and_outputs import InputDataset
 from deriva_ml_prefect.values.address import Address
+from deriva_ml_prefect.values.feature_counts import told_counts
 from deriva_ml_prefect.values.flow_runs import flow_run_in
 from deriva_ml_prefect.values.names import MLAsset
 from deriva_ml_prefect.values.records import AssetRecord, ExecutionRecord, WorkflowRecord
@@ -44,10 +45,7 @@ def summarize_locally(address: Address, workspace: Path, rid: RID) -> ExecutionS
         ),
         input_assets=tuple(_input_asset(item) for item in read if item.kind == "asset"),
         output_assets=tuple(_output_asset(file) for file in made),
-        features={
-            f"{item.target_table}.{item.feature_name}": sum(item.rows.values())
-            for item in features.summarize(journal, rid)
-        },
+        features=told_counts({item.name: sum(item.rows.values()) for item in features.summarize(journal, rid)}),
         run_record=None,
         local=local_state(workspace, rid),
         flow_runs=tuple(found for file in made if (found := flow_run_in(file.file_name))),

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deriva.core.ermrest_model import Column, Schema, Table, builtin_types
 
+from deriva_ml_prefect.config.column import ColumnDefinition
 from deriva_ml_prefect.exceptions import (
     DerivaMLException,
     DerivaMLInvalidTerm,
@@ -20,6 +22,7 @@ from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
 from deriva_ml_prefect.ml.feature import FeatureRecord
 from deriva_ml_prefect.phases import stage
+from deriva_ml_prefect.values.names import BuiltinTypes
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 Begin = Callable[..., Execution]
@@ -46,6 +49,29 @@ def test_staged_then_inserted(ml: DerivaML, subjects: tuple[str, ...], begin: Be
     exe.upload_execution_outputs()
     assert values(ml, exe, "Diagnosis", "Grade") == {one: "Mild", two: "Severe"}
     assert exe.staged().features == {"Subject.Diagnosis": 0}
+
+
+def test_features_of_one_name_in_two_schemas_are_counted_apart(
+    ml: DerivaML, subjects: tuple[str, ...], begin: Begin
+) -> None:
+    twin = ml.model.create_schema(Schema.define("twin"))
+    try:
+        twin.create_table(Table.define("Subject", [Column.define("Name", builtin_types.text)]))
+        ml.refresh_schema()
+        ml.create_feature("twin:Subject", "Diagnosis", metadata=[ColumnDefinition(name="Note", type=BuiltinTypes.text)])
+        (row,) = ml.pathBuilder().schemas["twin"].tables["Subject"].insert([{"Name": "twin"}])
+        lab, other = (ml.feature_record_class(f"{schema}:Subject", "Diagnosis") for schema in ("lab", "twin"))
+        with begin() as exe:
+            exe.add_features([lab(Subject=rid, Grade="Mild") for rid in subjects[:2]])
+            exe.add_features([other(Subject=row["RID"], Note="well")])
+            assert exe.staged().features == {"lab:Subject.Diagnosis": 2, "twin:Subject.Diagnosis": 1}
+        exe.upload_execution_outputs()
+        told = ml.summarize_execution(exe.execution_rid).features
+        assert told == {"lab:Subject.Diagnosis": 2, "twin:Subject.Diagnosis": 1}
+    finally:
+        ml.refresh_schema()
+        ml.model.schemas["twin"].drop(cascade=True)
+        ml.refresh_schema()
 
 
 @pytest.mark.spec("features.same-twice", "features.different")
