@@ -79,6 +79,8 @@ class DerivaMLOfflineError(DerivaMLConfigurationError):
 
     retry_after: float = 0.0
     """Seconds that the server asks to be left alone for."""
+    redirected: bool = False
+    """Whether the server named another address, which was not followed."""
 
 
 class DerivaMLNotProvided(DerivaMLConfigurationError, AttributeError, NotImplementedError):

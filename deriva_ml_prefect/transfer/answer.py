@@ -101,10 +101,12 @@ def error_of(answer: Answer) -> DerivaMLException:
     if status < 300 and answer.looks_html:
         return answer.not_json()
     if 300 <= status < 400:
-        return DerivaMLOfflineError(
+        elsewhere = DerivaMLOfflineError(
             f"{answer.asked} was redirected ({status}), which is not followed: no credential is to travel elsewhere. "
             "Use the address of the server itself."
         )
+        elsewhere.redirected = True
+        return elsewhere
     if status == 401:
         return DerivaMLCredentialExpired(f"{what} Log in to the server again, then repeat.")
     if status == 403:

@@ -122,8 +122,17 @@ class _Receiver:
                     raise
 
     def _fetch_rest(self, client: HttpClient, path: str) -> None:
-        headers = {"Range": f"bytes={self.length}-"} if self.length else {}
-        with client.stream(path, headers=headers) as stream:
+        try:
+            self._fetch_part(client, path, f"{self.length}-" if self.length else "")
+        except DerivaMLOfflineError as error:
+            if self.length or not error.redirected:
+                raise
+            # a Hatrac on S3 sends those elsewhere who want all of a large object, and gives parts of it itself
+            self._fetch_part(client, path, "0-0")
+            self._fetch_part(client, path, f"{self.length}-")
+
+    def _fetch_part(self, client: HttpClient, path: str, part: str) -> None:
+        with client.stream(path, headers={"Range": f"bytes={part}"} if part else {}) as stream:
             if stream.status == 416:
                 # there is no rest: all had come and its end was lost, or it is another object now
                 if stream.headers.get("content-range") == f"bytes */{self.length}":

@@ -202,6 +202,27 @@ def test_a_broken_download_goes_on_where_it_broke(server: Any, client: HttpClien
     assert server.seen[1].headers["range"] == "bytes=5000-"
 
 
+def test_an_object_that_is_given_elsewhere_is_fetched_in_parts(server: Any, client: HttpClient, tmp_path: Path) -> None:
+    """As of a Hatrac on S3, which redirects whoever wants all of a large object and gives parts of it itself."""
+    away = answer("303 See Other", b"", "Location: http://127.0.0.1:1/bucket?signed")
+    first = answer("206 Partial", b"a", "Content-Range: bytes 0-0/6")
+    server.plan(
+        away,
+        first,
+        answer("206 Partial", b"bc", "Content-Range: bytes 1-5/6", "X-Close: yes", length=5),
+        answer("206 Partial", b"def", "Content-Range: bytes 3-5/6"),
+    )
+    get_file(client, "/x", tmp_path / "f", md5_hex="e80b5017098950fc58aad83c8c14978e", length=6)
+    assert (tmp_path / "f").read_bytes() == b"abcdef"
+    assert [seen.headers.get("range") for seen in server.seen] == [None, "bytes=0-0", "bytes=1-", "bytes=3-"]
+    # one that knows no parts, and one that gives nothing at all
+    server.plan(away, answer("200 OK", b"abcdef"), answer("416 No", b"", "Content-Range: bytes */6"))
+    get_file(client, "/x", tmp_path / "f", length=6)
+    server.plan(*[away] * 20)
+    with pytest.raises(DerivaMLOfflineError, match="redirected"):
+        get_file(client, "/x", tmp_path / "f")
+
+
 def test_a_server_without_ranges_sends_all_again(server: Any, client: HttpClient, tmp_path: Path) -> None:
     server.plan(answer("200 OK", b"abc", "X-Close: yes", length=6), answer("200 OK", b"abcdef"))
     get_file(client, "/x", tmp_path / "f")
