@@ -6,6 +6,7 @@ version. Every sending carries the MD5, and the server compares it: an answer 20
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +31,8 @@ LARGEST_PUT = 100 << 20
 SEND_UNASKED = 1 << 20
 """Up to this size a file is sent at once, on condition that there is no such object yet; larger ones ask first."""
 _PIECE = 1 << 20
+_JOB = re.compile(r"[!-~]+")
+"""The name of a job, which becomes part of a path."""
 
 Progress = Callable[[int], None]
 """Told how many bytes have been delivered since it was told last."""
@@ -191,11 +194,11 @@ class _Upload:
         if answer.status != 200:
             return None
         document = answer.json()
-        size = int(document["chunk-length"])
-        same = (
-            int(document["content-length"]) == self.facts.length
-            and md5_hex_of(str(document.get("content-md5", ""))) == self.facts.md5_hex
-        )
+        try:
+            size, length = int(document["chunk-length"]), int(document["content-length"])
+            same = length == self.facts.length and md5_hex_of(str(document["content-md5"])) == self.facts.md5_hex
+        except (KeyError, TypeError, ValueError):
+            return None
         return (name, int(done) if done.isdigit() else 0, size) if same and size > 0 else None
 
     def _new_job(self, chunk_size: int) -> tuple[str, int, int]:
@@ -211,8 +214,8 @@ class _Upload:
         answer = self.client.request(
             "POST", f"{self.object_path};upload?parents=true", json=document, expect=(201,), idempotent=True
         )
-        name = (answer.headers.get("location") or answer.text).strip().rpartition(";upload/")[2]
-        if not name:
+        _, told, name = (answer.headers.get("location") or answer.text).strip().rpartition(";upload/")
+        if not told or not _JOB.fullmatch(name):
             raise DerivaMLOfflineError(f"{answer.asked} was answered without the name of a job: {answer.sentence}")
         self.on_job(f"{name} 0")
         return name, 0, chunk_size
@@ -281,6 +284,4 @@ def _changed(path: Path) -> DerivaMLValidationError:
 
 def _path_only(url: str) -> str:
     """`/hatrac/…` out of an absolute or relative address."""
-    if "://" in url:
-        return "/" + url.split("://", 1)[1].partition("/")[2]
-    return url
+    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*:)?//[^/]*", "", url)

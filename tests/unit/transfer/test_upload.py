@@ -94,3 +94,25 @@ def test_a_login_page_for_bytes_is_no_fault_of_the_bytes(server: Any, client: Ht
     server.plan(PAGE)
     with pytest.raises(DerivaMLOfflineError, match="login page or a proxy"):
         put_file(client, file, OBJECT, hash_file(file))
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[1]", b'{"chunk-length": null, "content-length": "x"}'])
+def test_a_job_that_is_told_of_in_other_words_is_not_gone_on_with(
+    server: Any, client: HttpClient, file: Path, body: bytes
+) -> None:
+    server.plan(ABSENT, answer("200 OK", body=body), ABSENT, job("B"), CHUNK, CHUNK, CHUNK, STORED)
+    assert put_file(client, file, OBJECT, hash_file(file), chunk_size=4, job="A 1") == f"{OBJECT}:V"
+
+
+@pytest.mark.parametrize("body", [b"", b"Please log in first", b"/hatrac/Image/x.bin;upload/ no job\n"])
+def test_a_job_without_a_name_is_a_named_error(server: Any, client: HttpClient, file: Path, body: bytes) -> None:
+    server.plan(ABSENT, answer("201 Created", body=body), *[ABSENT] * 5)
+    with pytest.raises(DerivaMLOfflineError, match="without the name of a job"):
+        put_file(client, file, OBJECT, hash_file(file), chunk_size=4)
+    assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("before", ["", "http://elsewhere.example", "//elsewhere.example"])
+def test_a_place_that_is_told_with_a_host_is_a_path(server: Any, client: HttpClient, file: Path, before: str) -> None:
+    server.plan(answer("201 Created", f"Location: {before}{OBJECT}:V"))
+    assert put_file(client, file, OBJECT, hash_file(file)) == f"{OBJECT}:V"
