@@ -123,6 +123,10 @@ def target_of(catalog: Catalog, table: str | tuple[str, str] | Table) -> Target:
     return Target(found.schema, found.name, column, found.typename(column))
 
 
+_OF_BYTES = frozenset({"URL", "MD5", "Length"})
+"""Columns that every asset row has; a key of them refuses a row that is sent again."""
+
+
 @dataclass(frozen=True)
 class PlacedAssets:
     """Asset rows that are in the catalog now, by URL."""
@@ -147,11 +151,17 @@ def place_asset_rows(catalog: Catalog, table: AssetTable, rows: Sequence[Mapping
     wanted: dict[str, Mapping[str, Any]] = {}
     for row in rows:
         _compare(table, row, wanted.setdefault(row["URL"], row))
-    stored = insert_rows(
-        catalog, (table.schema, table.name), list(wanted.values()), skip_conflicts=True, repeatable=True
-    )
-    missing = set(wanted) - {row["URL"] for row in stored}
-    found = rows_where_any(catalog, (table.schema, table.name), "URL", sorted(missing)) if missing else []
+    ref = (table.schema, table.name)
+    found: list[Row] = []
+    keyed = any({*key} <= _OF_BYTES for key in catalog.schema.tables[ref].keys)
+    if not keyed:
+        # a table that was not made for assets may take a row twice: so look first, and send once
+        found = rows_where_any(catalog, ref, "URL", sorted(wanted))
+    known = {row["URL"] for row in found}
+    rest = [row for url, row in wanted.items() if url not in known]
+    stored = insert_rows(catalog, ref, rest, skip_conflicts=True, repeatable=keyed)
+    if missing := {*wanted} - known - {row["URL"] for row in stored}:
+        found += rows_where_any(catalog, ref, "URL", sorted(missing))
     rids = {row["URL"]: row["RID"] for row in (*stored, *found)}
     for row in (*stored, *found):
         _compare(table, wanted[row["URL"]], row)

@@ -216,3 +216,23 @@ def test_what_has_no_identity_is_not_sent_twice(lossy: tuple[Catalog, Lossy]) ->
     with pytest.raises(DerivaMLOfflineError):
         lose_answers(lossy, lambda c: insert_rows(c, ("demo", "Subject"), [{"Name": "s"}]))
     assert count(catalog, "demo:Subject") == 1
+
+
+def test_an_asset_table_without_a_key_gets_each_row_once(lossy: tuple[Catalog, Lossy]) -> None:
+    """As one of a lab that was made by hand: nothing there refuses a row that is sent again."""
+    catalog, _ = lossy
+    table = assets.create_asset_table(catalog, "Scan")
+    keys = f"/ermrest/catalog/{catalog.address.catalog_id}/schema/demo/table/Scan/key"
+    catalog.client.request("DELETE", f"{keys}/URL", expect=(204,))
+    catalog.refresh()
+    table = assets.asset_table(catalog, "Scan")
+    rows = [
+        {"URL": f"/hatrac/Scan/{n}:V", "Filename": f"{n}", "Length": 1, "MD5": "0" * 32, "Description": None}
+        for n in range(3)
+    ]
+    for some in (rows[:2], rows):
+        with pytest.raises(DerivaMLOfflineError):
+            lose_answers(lossy, lambda c, some=some: assets.insert_asset_rows(c, table, some))
+        # as an upload repeats what failed in passing
+        assert len(assets.insert_asset_rows(catalog, table, some)) == len(some)
+        assert count(catalog, "demo:Scan") == len(some)
