@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,9 +146,17 @@ def _dry_runs(settings: Settings) -> Iterator[Garbage]:
     for folder in _folders(settings.home / DRY_RUNS):
         owner = ownership.owner_of(folder / "executions" / DRY_RUN_RID)
         # the ranks of a training are read along without being owners
-        if (owner is None or not owner.alive) and time.time() - folder.stat().st_mtime > 3600:
+        if (owner is None or not owner.alive) and time.time() - _changed(folder) > 3600:
             size, count = size_of(folder)
             yield Garbage(Kind.leftover, folder, size, count, "a dry run whose process is gone")
+
+
+def _changed(folder: Path) -> float:
+    """When names in a folder changed; now, for one that has gone meanwhile."""
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
 
 
 def collect(
@@ -203,10 +212,17 @@ def remove(path: Path) -> None:
     trash = path
     if not path.name.endswith(TRASH):
         trash = path.with_name(f"{path.name}{TRASH}")
-        if trash.exists():
-            shutil.rmtree(trash)
-        path.rename(trash)
-    shutil.rmtree(trash)
+        _delete_tree(trash)
+        with suppress(FileNotFoundError):
+            path.rename(trash)
+    _delete_tree(trash)
+
+
+def _delete_tree(folder: Path) -> None:
+    """Delete a folder, of which another process may be deleting parts at the same time."""
+    while folder.exists():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)
 
 
 def size_of(path: Path) -> tuple[int, int]:

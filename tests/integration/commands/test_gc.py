@@ -432,6 +432,40 @@ def test_what_goes_while_it_is_looked_at_is_passed_over(home: Path, monkeypatch:
     assert not entry.exists()
 
 
+def test_two_that_delete_the_same_at_once_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "x" / name).mkdir(parents=True)
+        (tmp_path / "x" / name / "file").write_text("x")
+    unlink, rename = os.unlink, Path.rename
+
+    def second(*values: Any, **named: Any) -> None:
+        unlink(*values, **named)
+        unlink(*values, **named)
+
+    monkeypatch.setattr(os, "unlink", second)
+    collect.remove(tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "y").mkdir()
+
+    def too_late(path: Path, to: Path) -> Path:
+        rename(path, tmp_path / "z")
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", too_late)
+    collect.remove(tmp_path / "y")
+    collect.remove(tmp_path / "gone.being-deleted")
+
+
+def test_folders_that_end_while_they_are_looked_at_are_passed_over(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of a dry run that ends, or of an upload that tidies up."""
+    folder = home / "dry-runs" / "1"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(collect, "DRY_RUNS", "dry-runs")
+    monkeypatch.setattr(collect.ownership, "owner_of", lambda _: folder.rmdir())
+    assert [item for item in find_garbage().garbage if item.path == folder] == []
+    assert not folder.exists()
+
+
 def test_wrong_usage(call: Call) -> None:
     for arguments in (["--cache-older-than", "-1"], ["--cache-over", "many"], ["--cache-older-than", "nan"]):
         assert call("gc", *arguments).returncode == 2, arguments
