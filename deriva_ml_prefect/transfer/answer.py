@@ -49,7 +49,7 @@ class Answer:
         """Whether the body is whole and valid JSON."""
         try:
             _ = self._value
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
         return True
 

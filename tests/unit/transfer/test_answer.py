@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from deriva_ml_prefect.exceptions import DerivaMLOfflineError
 from deriva_ml_prefect.transfer.answer import Answer, error_of
 
 
@@ -16,3 +17,11 @@ def test_the_servers_words_end_before_ours_begin(status: int, body: bytes, said:
     text = str(error_of(Answer(status, {}, body, "GET /x")))
     assert said in text
     assert f"{said}." not in text
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b"1" * 10_000, b"\xff", b"", b'{"a": '])
+def test_what_cannot_be_read_is_no_json(body: bytes) -> None:
+    answer = Answer(200, {}, body, "GET /x")
+    assert not answer.is_json
+    with pytest.raises(DerivaMLOfflineError, match="not JSON"):
+        answer.json()
