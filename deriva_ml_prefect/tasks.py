@@ -10,11 +10,13 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.task_engine import TaskRunTimeoutError
 from prefect.tasks import Task, exponential_backoff
 
 from deriva_ml_prefect.exceptions import (
@@ -120,12 +122,22 @@ def run_phase(phase: Callable[..., T], /, *args: Any) -> T:
     if phase not in TASKS:
         return phase(*args)
     task = task_of(phase)
+    began = time.monotonic()
     # Prefect shows it in its own way
     with hidden():
         try:
             return cast("T", task(*(_Here(arg) if inspect.isroutine(arg) else arg for arg in args)))
         except DerivaMLException:
             raise
+        except TaskRunTimeoutError:
+            took = time.monotonic() - began
+            if task.timeout_seconds is None or took >= task.timeout_seconds:
+                raise
+            # Prefect names the limit of the task, whichever limit it was
+            raise TaskRunTimeoutError(
+                f"A time limit around the phase '{task.name}' has ended it after {took:.0f} s, such as the "
+                "timeout_seconds that with_options() gave to the flow. What was staged is kept: a retry uploads it."
+            ) from None
         except Exception:
             # an error that is not a phase's is Prefect's own, unless the user's code raised it
             if _may_be_repeated(phase, args) and server_is_away():

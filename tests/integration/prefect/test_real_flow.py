@@ -31,6 +31,7 @@ from deriva_ml_prefect.decorators import deriva_execution
 from deriva_ml_prefect.ml.current import current_execution
 from deriva_ml_prefect.ml.deriva_ml import DerivaML
 from deriva_ml_prefect.ml.execution import Execution
+from deriva_ml_prefect.phases import upload
 from deriva_ml_prefect.values.status import ExecutionStatus
 
 pytestmark = [pytest.mark.prefect, pytest.mark.usefixtures("prefect_server")]
@@ -339,6 +340,39 @@ def test_code_that_takes_too_long_is_told_with_its_limit(ml: DerivaML, recorded:
     assert (record.status, record.status_detail) == (ExecutionStatus.Failed, f"FlowRunTimeoutError: {said}")
     with pytest.raises(FlowRunTimeoutError, match=r"0\.5 s"):
         train()
+
+
+def test_a_limit_of_the_whole_run_that_strikes_in_the_upload_is_told_as_such(
+    ml: DerivaML, recorded: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    @recorded()
+    def train(execution: Execution) -> None:
+        seen.append(execution.execution_rid)
+        execution.asset_file_path("Execution_Asset", f"{execution.execution_rid}.txt").write_text("made")
+
+    deliver = upload.deliver
+
+    def slowly(*args: Any, **kwargs: Any) -> Any:
+        # what is delivered before the code belongs to the beginning
+        while seen:
+            time.sleep(0.01)
+        return deliver(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(upload, "deliver", slowly)
+        state = train.with_options(timeout_seconds=8)(return_state=True)
+    said = "A time limit around the phase 'upload assets' has ended it"
+    assert state.name == "TimedOut"
+    assert said in state.message
+    record = ml.lookup_execution(seen[0])
+    assert record.status is ExecutionStatus.Failed
+    assert record.status_detail is not None
+    assert said in record.status_detail
+    assert "86400" not in state.message + record.status_detail
+    ml.resume_execution(seen[0]).upload_execution_outputs()
+    assert len(ml.lookup_execution(seen[0]).output_assets) == 1
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
