@@ -136,6 +136,12 @@ def staged_paths(journal: Journal, rid: RID) -> list[str]:
     return [str(row[0]) for row in journal.rows("select_paths_of_assets", execution_rid=rid)]
 
 
+def paths_of_type(journal: Journal, rid: RID, asset_type: str) -> list[Path]:
+    """Where the registered files of one type lie; asked again and again while many are registered."""
+    rows = journal.rows("select_paths_of_type", execution_rid=rid, asset_type=asset_type)
+    return [Path(row["path"]) for row in rows]
+
+
 def unsent_keys(journal: Journal, rid: RID) -> list[str]:
     """Keys of the files that are not in the catalog."""
     return [str(row[0]) for row in journal.rows("select_keys_of_unsent_assets", execution_rid=rid)]

@@ -148,6 +148,12 @@ SELECT count(*) FROM execution_state__assets WHERE execution_rid = :execution_ri
 -- What the registered files were made from, where that is another file.
 SELECT source FROM execution_state__assets WHERE execution_rid = :execution_rid AND source IS NOT NULL;
 
+-- name: select_paths_of_type
+-- Where the registered files of one type lie.
+SELECT path FROM execution_state__assets
+WHERE execution_rid = :execution_rid AND EXISTS (SELECT 1 FROM json_each(asset_types) WHERE value = :asset_type)
+ORDER BY key;
+
 -- name: select_unsent_assets
 -- Those that are not in the catalog yet.
 SELECT * FROM execution_state__assets WHERE execution_rid = :execution_rid AND status <> 'uploaded' ORDER BY key;

@@ -29,11 +29,12 @@ def take_over_checkpoints(context: Context, old: RID) -> list[str]:
     before = replace(context, rid=old)
     if before.checkpoints.is_dir():
         make_folder(context.checkpoints)
+        sources = [Path(each).resolve() for each in files.sources(journal_of(before), old)]
         for path in sorted(before.checkpoints.iterdir()):
             target = context.checkpoints / path.name
             if target.exists() or path.name.endswith(_PART):
                 continue
-            if _is_registered(before, path):
+            if _holds_any(path, sources):
                 part = target.with_name(target.name + _PART)
                 _remove(part)
                 if path.is_dir():
@@ -52,11 +53,10 @@ def take_over_checkpoints(context: Context, old: RID) -> list[str]:
 _PART = ".being-copied"
 
 
-def _is_registered(context: Context, path: Path) -> bool:
-    """Whether an output of the execution is a link to the checkpoint, or into it."""
+def _holds_any(path: Path, sources: list[Path]) -> bool:
+    """Whether what an output of the execution links to is the checkpoint, or lies in it."""
     inside = path.resolve()
-    sources = (file.source for file in files.list_files(journal_of(context), context.rid, unsent=True))
-    return any(source.resolve().is_relative_to(inside) for source in sources if source is not None)
+    return any(source.is_relative_to(inside) for source in sources)
 
 
 def _remove(path: Path) -> None:

@@ -201,8 +201,7 @@ def _carries_files(summary: ExecutionSummary) -> bool:
 
 
 def _metrics_files(context: Context) -> list[Path]:
-    found = files.list_files(journal_of(context), context.rid)
-    return [file.path for file in found if ExecMetadataType.metrics_file in file.asset_types]
+    return files.paths_of_type(journal_of(context), context.rid, ExecMetadataType.metrics_file)
 
 
 class _Teller:

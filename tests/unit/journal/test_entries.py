@@ -322,3 +322,16 @@ def test_a_process_forked_while_a_file_is_registered_keeps_nobody_from_the_manif
         manifest.append_entry(tmp_path, "1-A", staged("b.png"))
     finally:
         os.kill(worker, signal.SIGKILL)
+
+
+def test_files_of_a_type_are_found_by_it_alone(journal: Journal) -> None:
+    types = {
+        "a.jsonl": ("Metrics_File",),
+        "b.jsonl": ("Model", "Metrics_File"),
+        "c.png": ("Not_a_Metrics_File",),
+        "d": (),
+    }
+    for name, each in types.items():
+        files.add_file(journal, "1-A", replace(staged(name), asset_types=each))
+    assert files.paths_of_type(journal, "1-A", "Metrics_File") == [Path("/staged/a.jsonl"), Path("/staged/b.jsonl")]
+    assert files.paths_of_type(journal, "1-B", "Metrics_File") == []
