@@ -86,20 +86,17 @@ def hold_to_look(context: Context, entry: Entry) -> None:
     """
     sign = entry.facts.get(LAST_SIGN) or max(ownership.last_sign(context.folder) or "", entry.last_activity)
     hold(context)
-    try:
+    with given_back(context):
         executions.merge_facts(journal_of(context), context.rid, {LAST_SIGN: sign})
-    except BaseException:
-        ownership.release(context.folder)
-        raise
 
 
 def hold_again(context: Context) -> None:
     """The same for who goes on with an execution."""
     hold(context)
-    go_on_with(context)
+    forget_last_sign(context)
 
 
-def go_on_with(context: Context) -> None:
+def forget_last_sign(context: Context) -> None:
     """Whoever holds an execution is at work on it: the last sign of its former process does not count any more."""
     journal = journal_of(context)
     entry = executions.read_execution(journal, context.rid)

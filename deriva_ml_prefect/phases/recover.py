@@ -22,7 +22,7 @@ from deriva_ml_prefect.phases.begin import complete_beginning
 from deriva_ml_prefect.phases.context import Context, catalog_of, entry_of, journal_of, status_of
 from deriva_ml_prefect.phases.door import door_of
 from deriva_ml_prefect.phases.download import download_inputs
-from deriva_ml_prefect.phases.heartbeat import given_back, go_on_with, hold, hold_to_look
+from deriva_ml_prefect.phases.heartbeat import forget_last_sign, given_back, hold, hold_to_look
 from deriva_ml_prefect.values.address import Address
 from deriva_ml_prefect.values.reconciliation import Winner, reconcile
 from deriva_ml_prefect.values.rid import RID, check_rid
@@ -61,7 +61,7 @@ def take_over(address: Address, rid: RID) -> tuple[Context, bool]:
         hold(context)
     with given_back(context, when=was_dead):
         _reconcile(context)
-        go_on_with(context)
+        forget_last_sign(context)
     return context, was_dead
 
 

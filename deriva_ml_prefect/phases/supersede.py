@@ -12,7 +12,7 @@ from deriva_ml_prefect.journal.executions import Entry
 from deriva_ml_prefect.journal.store import Journal
 from deriva_ml_prefect.phases.advance import advance
 from deriva_ml_prefect.phases.context import Context
-from deriva_ml_prefect.phases.heartbeat import hold_to_look
+from deriva_ml_prefect.phases.heartbeat import given_back, hold_to_look
 from deriva_ml_prefect.values.rid import RID, check_rid
 from deriva_ml_prefect.values.status import ExecutionStatus, Outcome
 
@@ -45,13 +45,9 @@ def take_unfinished(at: Context, journal: Journal, rid: RID) -> Context:
     owned = ownership.owns(old.folder)
     if not owned:
         hold_to_look(old, entry)
-    try:
+    with given_back(old, when=not owned):
         # another process may have gone on with it since
         _unfinished(at, journal, rid)
-    except BaseException:
-        if not owned:
-            ownership.release(old.folder)
-        raise
     return old
 
 

@@ -7,6 +7,7 @@ import signal
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,37 @@ def elsewhere(ml: DerivaML, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return look
 
 
+@dataclass(frozen=True)
+class Killed:
+    rid: str
+    at: datetime
+    """A moment after it."""
+
+
+@pytest.fixture
+def kill_running(begin: Begin, fork: Callable[..., Any], tmp_path: Path, wait_for: WaitFor) -> Callable[..., Killed]:
+    """Begin a run in another process, and kill that while it is Running; `before` comes between the two there."""
+
+    def kill(before: Callable[[], object] = lambda: None) -> Killed:
+        ready = tmp_path / "ready"
+
+        def child() -> None:
+            exe = begin()
+            before()
+            exe.execution_start()
+            ready.write_text(exe.execution_rid)
+            signal.pause()
+
+        process = fork(child)
+        rid = wait_for(lambda: ready.exists() and ready.read_text())
+        process.kill()
+        killed = Killed(rid, datetime.now(UTC))
+        time.sleep(0.3)
+        return killed
+
+    return kill
+
+
 def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """What the server's clock says is moved on: its answers are that much younger than the rows."""
     original = HttpClient.server_time
@@ -87,123 +119,64 @@ def test_killed_run_is_dead_at_once_on_its_machine(
     assert f"- **Its process is:** dead (last sign of life at {found.last_sign_of_life[:10]}" in page
 
 
-def test_looking_at_a_dead_run_is_no_sign_of_life_of_it(
-    begin: Begin, ml: DerivaML, fork: Callable[..., Any], tmp_path: Path, wait_for: WaitFor
-) -> None:
+def test_looking_at_a_dead_run_is_no_sign_of_life_of_it(ml: DerivaML, kill_running: Callable[..., Killed]) -> None:
     """Whoever finds that the owner is gone writes so into the row: that moves RMT."""
-    ready = tmp_path / "ready"
-
-    def child() -> None:
-        exe = begin()
-        exe.execution_start()
-        ready.write_text(exe.execution_rid)
-        signal.pause()
-
-    process = fork(child)
-    rid = wait_for(lambda: ready.exists() and ready.read_text())
-    process.kill()
-    killed = datetime.now(UTC)
-    time.sleep(0.3)
-    assert recover.note_lost_owner(ml.address, rid)
-    found = ml.lookup_execution(rid)
+    killed = kill_running()
+    assert recover.note_lost_owner(ml.address, killed.rid)
+    found = ml.lookup_execution(killed.rid)
     assert "owner lost at" in (found.status_detail or "")
     assert found.liveness is L.dead
-    assert datetime.fromisoformat(found.last_sign_of_life or "") < killed
-    exe = ml.resume_execution(rid)
-    assert datetime.fromisoformat(ml.lookup_execution(rid).last_sign_of_life or "") > killed
+    assert datetime.fromisoformat(found.last_sign_of_life or "") < killed.at
+    exe = ml.resume_execution(killed.rid)
+    assert datetime.fromisoformat(ml.lookup_execution(killed.rid).last_sign_of_life or "") > killed.at
     exe.abort()
 
 
 def test_nor_is_telling_the_catalog_of_it_what_it_was_not_told(
-    begin: Begin,
-    ml: DerivaML,
-    fork: Callable[..., Any],
-    tmp_path: Path,
-    wait_for: WaitFor,
-    monkeypatch: pytest.MonkeyPatch,
+    ml: DerivaML, kill_running: Callable[..., Killed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ready = tmp_path / "ready"
-
     def away(*_: Any) -> None:
         raise DerivaMLOfflineError("away")
 
-    def child() -> None:
-        exe = begin()
-        monkeypatch.setattr("deriva_ml_prefect.phases.advance.send_steps", away)
-        exe.execution_start()
-        ready.write_text(exe.execution_rid)
-        signal.pause()
-
-    process = fork(child)
-    rid = wait_for(lambda: ready.exists() and ready.read_text())
-    process.kill()
-    killed = datetime.now(UTC)
-    time.sleep(0.3)
-    assert [item.rid for item in recover.note_interrupted(ml.address)] == [rid]
-    found = ml.lookup_execution(rid)
+    killed = kill_running(lambda: monkeypatch.setattr("deriva_ml_prefect.phases.advance.send_steps", away))
+    assert [item.rid for item in recover.note_interrupted(ml.address)] == [killed.rid]
+    found = ml.lookup_execution(killed.rid)
     assert (found.status, found.liveness) == ("Running", L.dead)
-    assert datetime.fromisoformat(found.last_sign_of_life or "") < killed
+    assert datetime.fromisoformat(found.last_sign_of_life or "") < killed.at
 
 
-def test_nor_is_a_request_to_go_on_with_it_that_is_refused(
-    begin: Begin, ml: DerivaML, fork: Callable[..., Any], tmp_path: Path, wait_for: WaitFor
-) -> None:
-    ready = tmp_path / "ready"
-
-    def child() -> None:
-        exe = begin()
-        exe.execution_start()
-        ready.write_text(exe.execution_rid)
-        signal.pause()
-
-    process = fork(child)
-    rid = wait_for(lambda: ready.exists() and ready.read_text())
-    process.kill()
-    killed = datetime.now(UTC)
-    time.sleep(0.3)
+def test_nor_is_a_request_to_go_on_with_it_that_is_refused(ml: DerivaML, kill_running: Callable[..., Killed]) -> None:
+    killed = kill_running()
     workflow = ml.create_workflow("Ownership", "Training")
     with pytest.raises(DerivaMLNotFoundError):
-        ml.create_execution(ExecutionSpec(workflow=workflow, assets=["1-NONE"]), continues=rid)
-    found = ml.lookup_execution(rid)
+        ml.create_execution(ExecutionSpec(workflow=workflow, assets=["1-NONE"]), continues=killed.rid)
+    found = ml.lookup_execution(killed.rid)
     assert (found.status, found.liveness) == ("Running", L.dead)
-    assert datetime.fromisoformat(found.last_sign_of_life or "") < killed
+    assert datetime.fromisoformat(found.last_sign_of_life or "") < killed.at
 
 
 @pytest.mark.parametrize("take_over", [recover.resume, abort])
 def test_nor_is_taking_it_over_while_the_catalog_is_away(
     take_over: Callable[..., Any],
-    begin: Begin,
     ml: DerivaML,
+    kill_running: Callable[..., Killed],
     fork: Callable[..., Any],
-    tmp_path: Path,
-    wait_for: WaitFor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It is nobody's then, and another process may take it."""
-    ready = tmp_path / "ready"
-
-    def child() -> None:
-        exe = begin()
-        exe.execution_start()
-        ready.write_text(exe.execution_rid)
-        signal.pause()
 
     def away(*_: Any, **__: Any) -> None:
         raise DerivaMLOfflineError("away")
 
-    process = fork(child)
-    rid = wait_for(lambda: ready.exists() and ready.read_text())
-    process.kill()
-    killed = datetime.now(UTC)
-    time.sleep(0.3)
+    killed = kill_running()
     with monkeypatch.context() as patch:
         patch.setattr(HttpClient, "request", away)
         with pytest.raises(DerivaMLOfflineError):
-            take_over(ml.address, rid)
-    found = ml.lookup_execution(rid)
+            take_over(ml.address, killed.rid)
+    found = ml.lookup_execution(killed.rid)
     assert (found.status, found.liveness) == ("Running", L.dead)
-    assert datetime.fromisoformat(found.last_sign_of_life or "") < killed
-    assert fork(lambda: ml.resume_execution(rid) and None).wait() == 0
+    assert datetime.fromisoformat(found.last_sign_of_life or "") < killed.at
+    assert fork(lambda: ml.resume_execution(killed.rid) and None).wait() == 0
 
 
 def test_a_run_that_was_taken_up_again_has_signs_of_its_own(
